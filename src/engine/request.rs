@@ -1,0 +1,310 @@
+//! Every verb with its arguments, and what it gives.
+
+use rusqlite::Connection;
+use rusqlite::types::{Value, ValueRef};
+
+use crate::error::{Error, Result};
+use crate::model::{
+    Bot, BotPatch, Count, DeleteFilter, MessageList, MessagePatch, MessageRef, NewBot, NewMessage,
+    NewSession, Page, PageEnds, PageOptions, Search, SearchHit, Session, SessionFilter,
+    SessionPatch, TreeNode,
+};
+use crate::store::query::{QueryParams, QueryVisitor};
+use crate::store::{Writer, bots, messages, query, search, sessions};
+
+/// One call: a verb and its arguments.
+#[derive(Debug, Clone)]
+#[expect(
+    missing_docs,
+    reason = "each verb is documented at the function of `store` that it calls"
+)]
+pub enum Request<'a> {
+    BotsCreate(NewBot),
+    BotsGet {
+        id: String,
+    },
+    BotsList {
+        deleted: bool,
+        page: PageOptions,
+    },
+    BotsUpdate {
+        id: String,
+        patch: BotPatch,
+    },
+    BotsDelete {
+        id: String,
+        permanent: bool,
+    },
+    BotsRestore {
+        id: String,
+    },
+    SessionsCreate(NewSession),
+    SessionsGet {
+        id: String,
+    },
+    SessionsList {
+        filter: SessionFilter,
+        page: PageOptions,
+    },
+    SessionsUpdate {
+        id: String,
+        patch: SessionPatch,
+    },
+    SessionsFork {
+        session_id: String,
+        id: String,
+    },
+    SessionsDelete {
+        id: String,
+        permanent: bool,
+    },
+    SessionsRestore {
+        id: String,
+    },
+    SessionsPurge {
+        deleted_before_ms: i64,
+    },
+    MessagesAdd(Vec<NewMessage<'a>>),
+    MessagesPut(Vec<NewMessage<'a>>),
+    MessagesGet {
+        session_id: String,
+        id: String,
+    },
+    MessagesList {
+        which: MessageList,
+        page: PageOptions,
+    },
+    MessagesBranches {
+        session_id: String,
+        id: String,
+    },
+    MessagesTree {
+        session_id: String,
+    },
+    MessagesUpdate {
+        session_id: String,
+        id: String,
+        patch: MessagePatch,
+    },
+    MessagesEdit {
+        session_id: String,
+        id: String,
+        content: NewMessage<'a>,
+    },
+    MessagesSwitchTo {
+        session_id: String,
+        id: String,
+    },
+    MessagesDelete {
+        session_id: String,
+        id: String,
+        permanent: bool,
+    },
+    MessagesDeleteWhere {
+        filter: DeleteFilter,
+        permanent: bool,
+    },
+    MessagesRestore {
+        session_id: String,
+        id: String,
+    },
+    Search {
+        search: Search,
+        page: PageOptions,
+    },
+    SearchIndex {
+        limit: u32,
+    },
+    Query {
+        sql: String,
+        params: QueryParams,
+        limit: Option<u32>,
+    },
+}
+
+/// What a call gives. Messages are not in it: they are handed to the caller's visitor.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// Bots: one, none, or a page.
+    Bots(Page<Bot>),
+    /// Sessions: one, none, or a page.
+    Sessions(Page<Session>),
+    /// Messages were handed to the visitor; these are the ends of their page.
+    Messages(PageEnds),
+    /// Search hits.
+    Hits(Page<SearchHit>),
+    /// The tree of a session.
+    Tree(Vec<TreeNode>),
+    /// Rows that were changed, or that wait.
+    Count(Count),
+    /// The rows of a query.
+    Table(Table),
+}
+
+/// The rows of a query, cell by cell, row after row.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Table {
+    /// Names of the columns.
+    pub columns: Vec<String>,
+    /// All cells of the first row, then of the second, and so on.
+    pub cells: Vec<Value>,
+}
+
+impl QueryVisitor for Table {
+    fn columns(&mut self, names: &[&str]) {
+        self.columns = names.iter().map(|name| (*name).to_owned()).collect();
+    }
+
+    fn cell(&mut self, value: ValueRef<'_>) {
+        self.cells.push(match value {
+            ValueRef::Null => Value::Null,
+            ValueRef::Integer(number) => Value::Integer(number),
+            ValueRef::Real(number) => Value::Real(number),
+            ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
+            ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
+        });
+    }
+}
+
+impl Request<'_> {
+    /// Whether the call changes the store.
+    pub fn is_write(&self) -> bool {
+        !matches!(
+            self,
+            Self::BotsGet { .. }
+                | Self::BotsList { .. }
+                | Self::SessionsGet { .. }
+                | Self::SessionsList { .. }
+                | Self::MessagesGet { .. }
+                | Self::MessagesList { .. }
+                | Self::MessagesBranches { .. }
+                | Self::MessagesTree { .. }
+                | Self::Search { .. }
+                | Self::Query { .. }
+        )
+    }
+
+    /// Runs a call that changes the store.
+    pub(super) fn write(
+        self,
+        writer: Writer<'_>,
+        visit: &mut dyn FnMut(&MessageRef<'_>),
+    ) -> Result<Reply> {
+        Ok(match self {
+            Self::BotsCreate(bot) => one_bot(bots::create(writer, &bot)?),
+            Self::BotsUpdate { id, patch } => one_bot(bots::update(writer, &id, &patch)?),
+            Self::BotsDelete { id, permanent } => {
+                Reply::Count(bots::delete(writer, &id, permanent)?)
+            }
+            Self::BotsRestore { id } => one_bot(bots::restore(writer, &id)?),
+            Self::SessionsCreate(session) => one_session(sessions::create(writer, &session)?),
+            Self::SessionsUpdate { id, patch } => {
+                one_session(sessions::update(writer, &id, &patch)?)
+            }
+            Self::SessionsFork { session_id, id } => {
+                one_session(sessions::fork(writer, &session_id, &id)?)
+            }
+            Self::SessionsDelete { id, permanent } => {
+                Reply::Count(sessions::delete(writer, &id, permanent)?)
+            }
+            Self::SessionsRestore { id } => one_session(sessions::restore(writer, &id)?),
+            Self::SessionsPurge { deleted_before_ms } => {
+                Reply::Count(sessions::purge(writer, deleted_before_ms)?)
+            }
+            Self::MessagesAdd(messages) => visited(messages::add(writer, &messages, visit))?,
+            Self::MessagesPut(messages) => visited(messages::put(writer, &messages, visit))?,
+            Self::MessagesUpdate {
+                session_id,
+                id,
+                patch,
+            } => visited(messages::update(writer, &session_id, &id, &patch, visit))?,
+            Self::MessagesEdit {
+                session_id,
+                id,
+                content,
+            } => visited(messages::edit(writer, &session_id, &id, &content, visit))?,
+            Self::MessagesSwitchTo { session_id, id } => {
+                one_session(messages::switch_to(writer, &session_id, &id)?)
+            }
+            Self::MessagesDelete {
+                session_id,
+                id,
+                permanent,
+            } => Reply::Count(messages::delete(writer, &session_id, &id, permanent)?),
+            Self::MessagesDeleteWhere { filter, permanent } => {
+                Reply::Count(messages::delete_where(writer, &filter, permanent)?)
+            }
+            Self::MessagesRestore { session_id, id } => {
+                visited(messages::restore(writer, &session_id, &id, visit))?
+            }
+            Self::SearchIndex { limit } => {
+                if limit == 0 {
+                    return Err(Error::argument("limit", "a number from 1", "0"));
+                }
+                Reply::Count(Count {
+                    messages: search::catch_up(writer, limit)?,
+                    ..Count::default()
+                })
+            }
+            read => return read.read(writer.connection, visit),
+        })
+    }
+
+    /// Runs a call that only reads.
+    pub(super) fn read(
+        self,
+        connection: &Connection,
+        visit: &mut dyn FnMut(&MessageRef<'_>),
+    ) -> Result<Reply> {
+        Ok(match self {
+            Self::BotsGet { id } => Reply::Bots(whole(bots::get(connection, &id)?)),
+            Self::BotsList { deleted, page } => {
+                Reply::Bots(bots::list(connection, deleted, &page)?)
+            }
+            Self::SessionsGet { id } => Reply::Sessions(whole(sessions::get(connection, &id)?)),
+            Self::SessionsList { filter, page } => {
+                Reply::Sessions(sessions::list(connection, &filter, &page)?)
+            }
+            Self::MessagesGet { session_id, id } => {
+                visited(messages::get(connection, &session_id, &id, visit).map(drop))?
+            }
+            Self::MessagesList { which, page } => {
+                Reply::Messages(messages::list(connection, &which, &page, visit)?)
+            }
+            Self::MessagesBranches { session_id, id } => {
+                visited(messages::branches(connection, &session_id, &id, visit))?
+            }
+            Self::MessagesTree { session_id } => {
+                Reply::Tree(messages::tree(connection, &session_id)?)
+            }
+            Self::Search { search, page } => {
+                Reply::Hits(search::search(connection, &search, &page)?)
+            }
+            Self::Query { sql, params, limit } => {
+                let mut table = Table::default();
+                query::query(connection, &sql, &params, limit, &mut table)?;
+                Reply::Table(table)
+            }
+            write => unreachable!("{write:?} is no read"),
+        })
+    }
+}
+
+fn whole<T>(found: Option<T>) -> Page<T> {
+    Page {
+        items: found.into_iter().collect(),
+        ends: PageEnds::default(),
+    }
+}
+
+fn one_bot(bot: Bot) -> Reply {
+    Reply::Bots(whole(Some(bot)))
+}
+
+fn one_session(session: Session) -> Reply {
+    Reply::Sessions(whole(Some(session)))
+}
+
+fn visited(result: Result<()>) -> Result<Reply> {
+    result.map(|()| Reply::Messages(PageEnds::default()))
+}

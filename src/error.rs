@@ -1,0 +1,263 @@
+//! The one error type of the crate and the table of its codes.
+//!
+//! A code is a stable string that callers may match on; the message is for people. The same
+//! table stands in `js/client/errors.ts`, and a test compares the two.
+
+use std::fmt;
+
+use rusqlite::ffi;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T> = std::result::Result<T, Error>;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident => $text:literal,)*) => {
+        /// Why a call failed, in a form that programs can rely on.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        #[non_exhaustive]
+        pub enum Code { $($(#[$doc])* $name,)* }
+
+        impl Code {
+            /// Every code there is, in the order of the table.
+            pub const ALL: &[Code] = &[$(Code::$name,)*];
+
+            /// The stable string of this code, such as `CONSTRAINT_UNIQUE`.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Code::$name => $text,)* }
+            }
+        }
+    };
+}
+
+codes! {
+    /// An argument has the wrong type, shape or value.
+    InvalidArgument => "INVALID_ARGUMENT",
+    /// A cursor was not made by this store for this very list.
+    InvalidCursor => "INVALID_CURSOR",
+    /// A value is over its stated limit.
+    TooLarge => "TOO_LARGE",
+    /// The bot, session or message that the call is about does not exist.
+    NotFound => "NOT_FOUND",
+    /// Another row has this id or name already.
+    ConstraintUnique => "CONSTRAINT_UNIQUE",
+    /// The row names a bot, session or message that does not exist.
+    ConstraintForeignKey => "CONSTRAINT_FOREIGN_KEY",
+    /// A value is outside of what the schema allows.
+    ConstraintCheck => "CONSTRAINT_CHECK",
+    /// A value is missing where the schema wants one.
+    ConstraintNotNull => "CONSTRAINT_NOT_NULL",
+    /// The text given to `query` is not valid SQL.
+    InvalidSql => "INVALID_SQL",
+    /// The SQL given to `query` would do more than read.
+    QueryNotAllowed => "QUERY_NOT_ALLOWED",
+    /// Messages wait for the search index; used between host and core, never shown to callers.
+    IndexPending => "INDEX_PENDING",
+    /// Another process, or another handle, has the file open.
+    StoreLocked => "STORE_LOCKED",
+    /// The store was closed.
+    StoreClosed => "STORE_CLOSED",
+    /// The file is not a chatstore file. It was left as it is.
+    NotAStore => "NOT_A_STORE",
+    /// The file was written by a newer chatstore. It was left as it is.
+    SchemaTooNew => "SCHEMA_TOO_NEW",
+    /// The file is damaged.
+    Corrupt => "CORRUPT",
+    /// There is no room left; reading and deleting go on.
+    DiskFull => "DISK_FULL",
+    /// A result or a request did not fit into memory.
+    OutOfMemory => "OUT_OF_MEMORY",
+    /// Reading, writing or flushing the file failed.
+    IoError => "IO_ERROR",
+    /// Another connection of this store holds the lock that the call needs.
+    Busy => "BUSY",
+    /// The file or its directory cannot be written.
+    ReadOnly => "READ_ONLY",
+    /// The call did not settle within its `timeoutMs`.
+    Timeout => "TIMEOUT",
+    /// The caller's AbortSignal ended the call.
+    Aborted => "ABORTED",
+    /// The transaction was rolled back before it could commit.
+    TransactionLost => "TRANSACTION_LOST",
+    /// A transaction was used before it began or after it ended.
+    TransactionState => "TRANSACTION_STATE",
+    /// This host cannot do what was asked.
+    Unsupported => "UNSUPPORTED",
+    /// A fault in chatstore itself.
+    Internal => "INTERNAL",
+}
+
+/// An error: a stable code, a message for people, and what more is known.
+///
+/// ```
+/// use chatstore::{Code, Error};
+/// let error = Error::new(Code::NotFound, "no session has the id \"s1\"").with("id", "s1");
+/// assert_eq!(error.code().as_str(), "NOT_FOUND");
+/// assert_eq!(error.detail("id"), Some("s1"));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Error {
+    code: Code,
+    message: String,
+    details: Vec<(&'static str, String)>,
+}
+
+impl Error {
+    /// An error with a code and a message.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            message: message.into(),
+            details: Vec::new(),
+        }
+    }
+
+    /// An argument error that says which argument, what was expected and what came.
+    pub fn argument(argument: &str, expected: &str, received: &str) -> Self {
+        Self::new(
+            Code::InvalidArgument,
+            format!("{argument}: expected {expected}, received {received}"),
+        )
+        .with("argument", argument)
+        .with("expected", expected)
+        .with("received", received)
+    }
+
+    /// The thing that a call is about does not exist.
+    pub fn not_found(what: &'static str, id: &str) -> Self {
+        Self::new(Code::NotFound, format!("no {what} has the id {id:?}")).with("id", id)
+    }
+
+    /// A written row names something that does not exist.
+    pub fn dangling(
+        table: &'static str,
+        column: &'static str,
+        what: &'static str,
+        id: &str,
+    ) -> Self {
+        Self::new(
+            Code::ConstraintForeignKey,
+            format!("FOREIGN KEY constraint failed: {table}.{column} names the {what} {id:?}, which does not exist"),
+        )
+        .with("constraint", format!("{table}_{column}_fkey"))
+        .with("table", table)
+        .with("column", column)
+        .with("id", id)
+    }
+
+    /// Adds one named detail.
+    #[must_use]
+    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.details.push((name, value.into()));
+        self
+    }
+
+    /// The stable code.
+    pub fn code(&self) -> Code {
+        self.code
+    }
+
+    /// The message for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Everything else that is known, by name.
+    pub fn details(&self) -> &[(&'static str, String)] {
+        &self.details
+    }
+
+    /// One detail by its name.
+    pub fn detail(&self, name: &str) -> Option<&str> {
+        self.details
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| value.as_str())
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{}: {}", self.code.as_str(), self.message)
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        match error {
+            rusqlite::Error::SqliteFailure(failure, message) => {
+                from_sqlite(failure.extended_code, message)
+            }
+            rusqlite::Error::SqlInputError {
+                error,
+                msg,
+                sql,
+                offset,
+            } => from_sqlite(error.extended_code, Some(msg))
+                .with("sql", sql)
+                .with("offset", offset.to_string()),
+            other => Error::new(Code::Internal, other.to_string()),
+        }
+    }
+}
+
+fn from_sqlite(extended_code: i32, message: Option<String>) -> Error {
+    let message = message.unwrap_or_else(|| format!("SQLite error {extended_code}"));
+    let code = match extended_code & 0xff {
+        ffi::SQLITE_CONSTRAINT => return from_constraint(extended_code, message),
+        ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Code::Busy,
+        ffi::SQLITE_NOMEM => Code::OutOfMemory,
+        ffi::SQLITE_READONLY | ffi::SQLITE_PERM => Code::ReadOnly,
+        ffi::SQLITE_IOERR | ffi::SQLITE_CANTOPEN => Code::IoError,
+        ffi::SQLITE_CORRUPT => Code::Corrupt,
+        ffi::SQLITE_NOTADB => Code::NotAStore,
+        ffi::SQLITE_FULL => Code::DiskFull,
+        ffi::SQLITE_TOOBIG => Code::TooLarge,
+        ffi::SQLITE_AUTH => Code::QueryNotAllowed,
+        ffi::SQLITE_ERROR | ffi::SQLITE_RANGE | ffi::SQLITE_MISMATCH => Code::InvalidSql,
+        _ => Code::Internal,
+    };
+    Error::new(code, message).with("sqliteCode", extended_code.to_string())
+}
+
+/// SQLite words these as `UNIQUE constraint failed: bots.name` or, for a named check,
+/// `CHECK constraint failed: messages_role_not_empty`; the schema names its checks
+/// `<table>_<column>_<rule>`, so that table and column can be told from either.
+fn from_constraint(extended_code: i32, message: String) -> Error {
+    let subject = message
+        .split_once(": ")
+        .map(|(_, subject)| subject.to_owned())
+        .unwrap_or_default();
+    let (code, rule) = match extended_code {
+        ffi::SQLITE_CONSTRAINT_UNIQUE
+        | ffi::SQLITE_CONSTRAINT_PRIMARYKEY
+        | ffi::SQLITE_CONSTRAINT_ROWID => (Code::ConstraintUnique, "key"),
+        ffi::SQLITE_CONSTRAINT_NOTNULL => (Code::ConstraintNotNull, "not_null"),
+        ffi::SQLITE_CONSTRAINT_FOREIGNKEY => (Code::ConstraintForeignKey, "fkey"),
+        _ => (Code::ConstraintCheck, "check"),
+    };
+    let mut error = Error::new(code, message).with("sqliteCode", extended_code.to_string());
+    let Some(first) = subject.split(", ").next().filter(|first| !first.is_empty()) else {
+        return error.with("constraint", rule);
+    };
+    if let Some((table, _)) = first.split_once('.') {
+        let columns: Vec<&str> = subject
+            .split(", ")
+            .filter_map(|part| part.split_once('.').map(|(_, column)| column))
+            .collect();
+        let columns = columns.join(", ");
+        error = error
+            .with(
+                "constraint",
+                format!("{table}_{}_{rule}", columns.replace(", ", "_")),
+            )
+            .with("table", table);
+        return error.with("column", columns);
+    }
+    error = error.with("constraint", first);
+    match crate::store::schema::check_target(first) {
+        Some((table, column)) => error.with("table", table).with("column", column),
+        None => error,
+    }
+}

@@ -1,0 +1,258 @@
+//! Full-text search: keeping the index in step, and answering.
+//!
+//! The index follows in batches. Triggers note what it lacks (`search_pending`) and which of its
+//! entries are out of date (`search_stale`, with the text that they were made from, which FTS5 wants
+//! to remove them). Both are part of the transaction that changed the messages, so that a crash
+//! leaves nothing behind.
+
+use rusqlite::types::Value;
+use rusqlite::{Connection, params, params_from_iter};
+
+use super::cursor::{self, Direction, Position};
+use super::messages::key_range;
+use super::{Writer, bots, check_bytes, count, execute, first, page_rows, sessions, value};
+use crate::error::Result;
+use crate::model::{Page, PageEnds, PageOptions, Search, SearchHit, limits};
+
+/// Whether the index lacks anything.
+///
+/// # Errors
+/// What reading can fail with.
+pub fn is_behind(connection: &Connection) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM search_pending) OR EXISTS (SELECT 1 FROM search_stale)";
+    Ok(value(connection, sql, [])?.unwrap_or(false))
+}
+
+/// Brings up to `limit` messages of the index in step. Gives how many still wait, at least.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn catch_up(writer: Writer<'_>, limit: u32) -> Result<u64> {
+    let connection = writer.connection;
+    let mut left = i64::from(limit) - drop_stale(connection, limit)?;
+    while left > 0 {
+        let pending = first(
+            connection,
+            "SELECT session, from_key FROM search_pending LIMIT 1",
+            [],
+            |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)),
+        )?;
+        let Some((session, from_key)) = pending else {
+            break;
+        };
+        left -= index_session(connection, session, from_key, left)?;
+    }
+    let stale = count(connection, "SELECT count(*) FROM search_stale", [])?;
+    let sessions = count(connection, "SELECT count(*) FROM search_pending", [])?;
+    Ok(stale + sessions)
+}
+
+/// Takes entries out whose text changed or went, and puts the new text in where there is one.
+fn drop_stale(connection: &Connection, limit: u32) -> Result<i64> {
+    let stale: Vec<(i64, String)> = {
+        let mut statement =
+            connection.prepare_cached("SELECT message, text FROM search_stale LIMIT ?1")?;
+        let rows = statement.query_map([limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        rows.collect::<rusqlite::Result<_>>()?
+    };
+    for (key, text) in &stale {
+        execute(
+            connection,
+            "INSERT INTO messages_fts (messages_fts, rowid, text) VALUES ('delete', ?1, ?2)",
+            params![key, text],
+        )?;
+        // A message that is pending as well goes in with its session.
+        execute(
+            connection,
+            "INSERT INTO messages_fts (rowid, text) SELECT key, text FROM messages WHERE key = ?1
+             AND NOT EXISTS (SELECT 1 FROM search_pending WHERE session = messages.session AND from_key <= messages.key)",
+            [key],
+        )?;
+        execute(
+            connection,
+            "DELETE FROM search_stale WHERE message = ?1",
+            [key],
+        )?;
+    }
+    Ok(stale.len() as i64)
+}
+
+fn index_session(connection: &Connection, session: i64, from_key: i64, limit: i64) -> Result<i64> {
+    let (_, end) = key_range(session);
+    let sql = "SELECT key FROM messages WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT 1 OFFSET ?3";
+    let next: Option<i64> = value(connection, sql, [from_key, end, limit])?;
+    let indexed = execute(
+        connection,
+        "INSERT INTO messages_fts (rowid, text) SELECT key, text FROM messages WHERE key >= ?1 AND key < ?2",
+        [from_key, next.unwrap_or(end + 1)],
+    )?;
+    match next {
+        Some(next) => execute(
+            connection,
+            "UPDATE search_pending SET from_key = ?2 WHERE session = ?1",
+            [session, next],
+        )?,
+        None => execute(
+            connection,
+            "DELETE FROM search_pending WHERE session = ?1",
+            [session],
+        )?,
+    };
+    Ok(indexed as i64)
+}
+
+/// The best matches of the words in a query, without what is in the trash. A query without any
+/// word finds nothing. The index must be in step.
+///
+/// # Errors
+/// `INVALID_CURSOR`, `INVALID_ARGUMENT`, `TOO_LARGE`.
+pub fn search(
+    connection: &Connection,
+    search: &Search,
+    page: &PageOptions,
+) -> Result<Page<SearchHit>> {
+    let rows = page_rows(page)?;
+    check_bytes("query", &search.query, limits::SEARCH_BYTES)?;
+    let list = cursor::fingerprint(&[
+        "search",
+        &search.query,
+        search.bot_id.as_deref().unwrap_or("\0"),
+        search.session_id.as_deref().unwrap_or("\0"),
+        if search.prefix { "prefix" } else { "" },
+    ]);
+    let (direction, from) = match &page.cursor {
+        Some(text) => {
+            let (direction, position) = cursor::decode(list, text)?;
+            (direction, Some(position))
+        }
+        None => (Direction::Forward, None),
+    };
+    let Some(expression) = expression(&search.query, search.prefix) else {
+        return Ok(Page {
+            items: Vec::new(),
+            ends: PageEnds::default(),
+        });
+    };
+    let mut values = vec![Value::Text(expression)];
+    let mut bind = |value: Value| {
+        values.push(value);
+        format!("?{}", values.len())
+    };
+    let mut conditions = String::new();
+    if let Some(id) = &search.session_id {
+        let (from, to) = key_range(sessions::key(connection, id)?.unwrap_or(0));
+        let (from, to) = (bind(Value::Integer(from)), bind(Value::Integer(to)));
+        conditions += &format!(" AND f.rowid BETWEEN {from} AND {to}");
+    }
+    if let Some(id) = &search.bot_id {
+        let bot = bind(Value::Integer(bots::key(connection, id)?.unwrap_or(0)));
+        conditions += &format!(" AND m.bot = {bot}");
+    }
+    let order = match direction {
+        Direction::Forward => "ASC",
+        Direction::Backward => "DESC",
+    };
+    if let Some(position) = from {
+        let rank = bind(Value::Real(f64::from_bits(position.sort as u64)));
+        let key = bind(Value::Integer(position.key));
+        let compare = if direction == Direction::Forward {
+            ">"
+        } else {
+            "<"
+        };
+        conditions += &format!(" AND (f.rank, f.rowid) {compare} ({rank}, {key})");
+    }
+    let limit = bind(Value::Integer(i64::from(rows) + 1));
+    let sql = format!(
+        "SELECT s.id, m.id, b.id, m.role, s.title, m.seq, m.created_at, f.rank,
+                snippet(messages_fts, 0, char(2), char(3), '…', 24), m.key
+         FROM messages_fts f CROSS JOIN messages m ON m.key = f.rowid CROSS JOIN sessions s ON s.key = m.session
+           LEFT JOIN bots b ON b.key = m.bot
+         WHERE messages_fts MATCH ?1 AND m.deleted_at IS NULL AND s.deleted_at IS NULL{conditions}
+         ORDER BY f.rank {order}, f.rowid {order} LIMIT {limit}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let found = statement
+        .query_map(params_from_iter(&values), |row| {
+            let rank: f64 = row.get(7)?;
+            let hit = SearchHit {
+                session_id: row.get(0)?,
+                id: row.get(1)?,
+                bot_id: row.get(2)?,
+                role: row.get(3)?,
+                session_title: row.get(4)?,
+                seq: row.get(5)?,
+                created_at_ms: row.get(6)?,
+                rank,
+                snippet: row.get(8)?,
+            };
+            Ok((
+                hit,
+                Position {
+                    sort: rank.to_bits() as i64,
+                    key: row.get(9)?,
+                },
+            ))
+        })?
+        .collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(cursor::page(
+        list,
+        found,
+        rows,
+        direction,
+        page.cursor.is_some(),
+    ))
+}
+
+/// Ordinary text as an FTS5 expression that has no syntax to get wrong: each word, and each text
+/// between two double quotes, becomes a quoted phrase; all must occur. None where there is no word.
+fn expression(query: &str, prefix: bool) -> Option<String> {
+    let mut phrases: Vec<String> = Vec::new();
+    let quotes = query.matches('"').count();
+    for (at, piece) in query.split('"').enumerate() {
+        // The piece after an odd last quote is ordinary text.
+        let quoted = at % 2 == 1 && at < quotes;
+        if quoted {
+            phrases.push(piece.to_owned());
+        } else {
+            phrases.extend(piece.split_whitespace().map(str::to_owned));
+        }
+    }
+    // A phrase without a letter or digit has no token and would match nothing. A NUL ends FTS5's text.
+    phrases.retain(|phrase| phrase.chars().any(char::is_alphanumeric));
+    let quoted: Vec<String> = phrases
+        .iter()
+        .map(|phrase| format!("\"{}\"", phrase.replace(['\0', '"'], " ")))
+        .collect();
+    let expression = quoted.join(" ");
+    if expression.is_empty() {
+        return None;
+    }
+    Some(if prefix { expression + "*" } else { expression })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ordinary_text_becomes_quoted_phrases() {
+        let plain = |query| expression(query, false);
+        assert_eq!(plain("hello world").unwrap(), "\"hello\" \"world\"");
+        assert_eq!(
+            plain("say \"good morning\" now").unwrap(),
+            "\"say\" \"good morning\" \"now\""
+        );
+        assert_eq!(plain("an odd\" quote").unwrap(), "\"an\" \"odd\" \"quote\"");
+        assert_eq!(
+            plain("a AND b* NEAR(c) -d ^e {f}:g")
+                .unwrap()
+                .matches('"')
+                .count(),
+            14
+        );
+        assert_eq!(plain("!!! ... --"), None);
+        assert_eq!(plain(""), None);
+        assert_eq!(expression("hel", true).unwrap(), "\"hel\"*");
+    }
+}
