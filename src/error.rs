@@ -197,6 +197,10 @@ impl From<rusqlite::Error> for Error {
             } => from_sqlite(error.extended_code, Some(msg))
                 .with("sql", sql)
                 .with("offset", offset.to_string()),
+            rusqlite::Error::MultipleStatement => Error::new(
+                Code::InvalidSql,
+                "one statement was expected, more than one came",
+            ),
             other => Error::new(Code::Internal, other.to_string()),
         }
     }

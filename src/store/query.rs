@@ -140,12 +140,10 @@ pub fn query(
     let mut statement = connection
         .prepare(sql)
         .map_err(|error| refused(error, sql))?;
+    // VACUUM asks no authorizer. It is never run: no statement without columns is.
     if statement.column_count() == 0 {
-        return Err(Error::argument(
-            "sql",
-            "a statement that returns rows",
-            "one that returns none",
-        ));
+        let expected = "a statement that reads and returns rows";
+        return Err(Error::argument("sql", expected, "one that returns none"));
     }
     bind(&mut statement, params)?;
     visitor.columns(&statement.column_names().collect::<Vec<_>>());

@@ -61,11 +61,15 @@ use rusqlite::OpenFlags;
 use self::instance::{Instance, Store};
 
 mod callbacks;
+#[doc(hidden)]
+pub mod conformance;
 mod instance;
 mod locks;
 mod memory;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 mod native;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod node;
 mod os;
 mod storage;
 mod wal_index;
@@ -73,6 +77,8 @@ mod wal_index;
 pub use self::memory::MemoryStorage;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 pub use self::native::NativeStorage;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub use self::node::NodeStorage;
 pub use self::os::SystemOs;
 pub use self::storage::{OpenMode, RawFile, Storage};
 

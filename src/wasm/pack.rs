@@ -36,12 +36,7 @@ pub(super) struct Numbers {
 }
 
 impl Numbers {
-    pub(super) fn push(&mut self, value: f64) {
-        self.any = true;
-        self.values.push(value);
-    }
-
-    pub(super) fn push_optional(&mut self, value: Option<f64>) {
+    pub(super) fn push(&mut self, value: Option<f64>) {
         self.any |= value.is_some();
         self.values.push(value.unwrap_or(f64::NAN));
     }

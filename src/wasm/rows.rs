@@ -53,7 +53,7 @@ impl Messages {
         ];
         self.count += 1;
         for (column, value) in self.numbers.iter_mut().zip(numbers) {
-            column.push_optional(value);
+            column.push(value);
         }
         for (column, value) in self.texts.iter_mut().zip(texts) {
             column.push(value);
@@ -124,7 +124,7 @@ fn columns<T, const N: usize, const M: usize>(
     for row in rows {
         let (row_numbers, row_texts) = values(row);
         for (column, value) in numbers.iter_mut().zip(row_numbers) {
-            column.push_optional(value);
+            column.push(value);
         }
         for (column, value) in texts.iter_mut().zip(row_texts) {
             column.push(value);

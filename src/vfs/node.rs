@@ -1,0 +1,407 @@
+//! Files through the `node:fs` module that JavaScript hands in.
+//!
+//! The wasm imports nothing of Node's: every call goes to the given object. The
+//! functions are the synchronous ones, on views of wasm memory, so no byte is
+//! copied on the way. Numbers cross as JavaScript's doubles: positions are
+//! checked against 2^53 - 1 on the way out, counts and sizes on the way back.
+//! That no other process has the file is for the host to see to.
+
+use js_sys::{Object, Reflect};
+use rsqlite_vfs::{OsCallback, SystemErrorCode, VfsError, VfsErrorCode, VfsResult};
+use wasm_bindgen::prelude::*;
+
+use super::os::SystemOs;
+use super::storage::{OpenMode, RawFile, Storage};
+
+#[wasm_bindgen]
+extern "C" {
+    /// The module object of `node:fs`, or anything with the same functions.
+    #[derive(Clone)]
+    type NodeFs;
+
+    #[wasm_bindgen(method, structural, catch, js_name = openSync)]
+    fn open_sync(this: &NodeFs, path: &str, flags: &str) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = closeSync)]
+    fn close_sync(this: &NodeFs, fd: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = readSync)]
+    fn read_sync(
+        this: &NodeFs,
+        fd: f64,
+        buffer: &mut [u8],
+        offset: f64,
+        length: f64,
+        position: f64,
+    ) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = writeSync)]
+    fn write_sync(
+        this: &NodeFs,
+        fd: f64,
+        buffer: &[u8],
+        offset: f64,
+        length: f64,
+        position: f64,
+    ) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = ftruncateSync)]
+    fn ftruncate_sync(this: &NodeFs, fd: f64, length: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = fsyncSync)]
+    fn fsync_sync(this: &NodeFs, fd: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = fdatasyncSync)]
+    fn fdatasync_sync(this: &NodeFs, fd: f64) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = fstatSync)]
+    fn fstat_sync(this: &NodeFs, fd: f64) -> Result<Stats, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = statSync)]
+    fn stat_sync(this: &NodeFs, path: &str, options: &Object) -> Result<JsValue, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = unlinkSync)]
+    fn unlink_sync(this: &NodeFs, path: &str) -> Result<(), JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = realpathSync)]
+    fn realpath_sync(this: &NodeFs, path: &str) -> Result<String, JsValue>;
+
+    type Stats;
+    #[wasm_bindgen(method, structural, getter)]
+    fn size(this: &Stats) -> f64;
+}
+
+/// Files of the machine that Node runs on.
+///
+/// Relative paths start at the current directory of the process; SQLite is given
+/// absolute ones, with links resolved. New files get the system's default mode.
+/// It takes no lock against other processes: whoever makes the storage has to be
+/// the only owner of its files.
+pub struct NodeStorage {
+    fs: NodeFs,
+    os: SystemOs,
+}
+
+impl NodeStorage {
+    /// A storage over `fs`, the module object of `node:fs`. An object that lacks
+    /// one of its functions shows at the call of that function, as an I/O error.
+    pub fn new(fs: JsValue) -> Self {
+        Self {
+            fs: fs.unchecked_into(),
+            os: SystemOs,
+        }
+    }
+
+    /// Opens with no flag that would cut an existing file: Node has none for
+    /// "create, read and write" but in numbers that differ between systems.
+    fn open_descriptor(&self, path: &str, mode: OpenMode) -> Result<f64, JsValue> {
+        if mode.read_only {
+            return self.fs.open_sync(path, "r");
+        }
+        if mode.create && mode.exclusive {
+            return self.fs.open_sync(path, "wx+");
+        }
+        match self.fs.open_sync(path, "r+") {
+            Err(error) if mode.create && name_of(&error).as_deref() == Some("ENOENT") => {
+                match self.fs.open_sync(path, "wx+") {
+                    // It came into being in between.
+                    Err(error) if name_of(&error).as_deref() == Some("EEXIST") => {
+                        self.fs.open_sync(path, "r+")
+                    }
+                    opened => opened,
+                }
+            }
+            opened => opened,
+        }
+    }
+}
+
+impl Storage for NodeStorage {
+    fn open(&self, path: &str, mode: OpenMode) -> VfsResult<Box<dyn RawFile>> {
+        let fd = self.open_descriptor(path, mode).map_err(|error| {
+            let denied = matches!(
+                name_of(&error).as_deref(),
+                Some("EACCES" | "EPERM" | "EROFS")
+            );
+            let code = if denied && !mode.read_only {
+                VfsErrorCode::ReadOnly
+            } else {
+                VfsErrorCode::CantOpen
+            };
+            failed(code, "open", path, &error)
+        })?;
+        Ok(Box::new(NodeFile {
+            fs: self.fs.clone(),
+            fd,
+            path: path.into(),
+        }))
+    }
+
+    fn delete(&self, path: &str, sync_directory: bool) -> VfsResult<()> {
+        self.fs.unlink_sync(path).map_err(|error| {
+            let code = match name_of(&error).as_deref() {
+                Some("ENOENT") => VfsErrorCode::IoDeleteNoEntry,
+                _ => VfsErrorCode::IoDelete,
+            };
+            failed(code, "delete", path, &error)
+        })?;
+        if sync_directory {
+            self.sync_directory(path)?;
+        }
+        Ok(())
+    }
+
+    fn sync_directory(&self, path: &str) -> VfsResult<()> {
+        let synced = (|| {
+            let fd = self.fs.open_sync(self.split(path).0, "r")?;
+            let synced = self.fs.fsync_sync(fd);
+            self.fs.close_sync(fd)?;
+            synced
+        })();
+        match synced {
+            // Some systems do not let a directory be opened or synced.
+            Err(error)
+                if !matches!(
+                    name_of(&error).as_deref(),
+                    Some("EISDIR" | "EPERM" | "EINVAL")
+                ) =>
+            {
+                Err(failed(
+                    VfsErrorCode::IoDirectorySync,
+                    "sync directory of",
+                    path,
+                    &error,
+                ))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn exists(&self, path: &str) -> VfsResult<bool> {
+        let options = Object::new();
+        let found = Reflect::set(&options, &"throwIfNoEntry".into(), &JsValue::FALSE)
+            .and_then(|_| self.fs.stat_sync(path, &options));
+        match found {
+            Ok(stats) => Ok(!stats.is_undefined()),
+            Err(error) => Err(failed(VfsErrorCode::IoAccess, "look for", path, &error)),
+        }
+    }
+
+    fn full_path(&self, path: &str) -> VfsResult<String> {
+        if path.is_empty() {
+            // Node would take it for the current directory.
+            return Err(VfsError::new(
+                VfsErrorCode::CantOpen,
+                "a file needs a name".into(),
+            ));
+        }
+        let resolved = match self.fs.realpath_sync(path) {
+            Err(error) if name_of(&error).as_deref() == Some("ENOENT") => {
+                let (directory, name) = self.split(path);
+                if name.is_empty() {
+                    return Err(failed(VfsErrorCode::CantOpen, "resolve", path, &error));
+                }
+                self.fs.realpath_sync(directory).map(|directory| {
+                    let separator = if directory.starts_with('/') {
+                        '/'
+                    } else {
+                        '\\'
+                    };
+                    format!("{}{separator}{name}", directory.trim_end_matches(separator))
+                })
+            }
+            resolved => resolved,
+        };
+        resolved.map_err(|error| failed(VfsErrorCode::CantOpen, "resolve", path, &error))
+    }
+
+    fn os(&self) -> &dyn OsCallback {
+        &self.os
+    }
+}
+
+impl NodeStorage {
+    /// The directory of a path, and the name in it. A backslash parts names only
+    /// where the current directory shows that this is not a Unix.
+    fn split<'a>(&self, path: &'a str) -> (&'a str, &'a str) {
+        let is_unix = || {
+            self.fs
+                .realpath_sync(".")
+                .is_ok_and(|path| path.starts_with('/'))
+        };
+        let separator = if path.contains('\\') && !is_unix() {
+            path.rfind(['/', '\\'])
+        } else {
+            path.rfind('/')
+        };
+        match separator {
+            Some(0) => ("/", &path[1..]),
+            Some(at) => (&path[..at], &path[at + 1..]),
+            None => (".", path),
+        }
+    }
+}
+
+/// An open descriptor and the name to report errors with.
+struct NodeFile {
+    fs: NodeFs,
+    fd: f64,
+    path: String,
+}
+
+impl RawFile for NodeFile {
+    fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            let rest = &mut buffer[done..];
+            let length = rest.len();
+            let position = position(offset_bytes, done, VfsErrorCode::IoRead)?;
+            let count = self
+                .fs
+                .read_sync(self.fd, rest, 0.0, to_double(length)?, position)
+                .map_err(|error| failed(VfsErrorCode::IoRead, "read", &self.path, &error))?;
+            match checked_count(count, length) {
+                Some(0) => break,
+                Some(count) => done += count,
+                None => return Err(self.absurd(VfsErrorCode::IoRead, "read", count, length)),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
+        let mut done = 0;
+        while done < bytes.len() {
+            let rest = &bytes[done..];
+            let length = rest.len();
+            let position = position(offset_bytes, done, VfsErrorCode::Full)?;
+            let count = self
+                .fs
+                .write_sync(self.fd, rest, 0.0, to_double(length)?, position)
+                .map_err(|error| failed(VfsErrorCode::IoWrite, "write", &self.path, &error))?;
+            match checked_count(count, length) {
+                None | Some(0) => {
+                    return Err(self.absurd(VfsErrorCode::IoWrite, "write", count, length));
+                }
+                Some(count) => done += count,
+            }
+        }
+        Ok(())
+    }
+
+    fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
+        let size = position(size_bytes, 0, VfsErrorCode::IoTruncate)?;
+        self.fs
+            .ftruncate_sync(self.fd, size)
+            .map_err(|error| failed(VfsErrorCode::IoTruncate, "truncate", &self.path, &error))
+    }
+
+    fn sync(&mut self, data_only: bool) -> VfsResult<()> {
+        let synced = if data_only {
+            self.fs.fdatasync_sync(self.fd)
+        } else {
+            self.fs.fsync_sync(self.fd)
+        };
+        synced.map_err(|error| failed(VfsErrorCode::IoSync, "sync", &self.path, &error))
+    }
+
+    fn size_bytes(&self) -> VfsResult<u64> {
+        let size = self
+            .fs
+            .fstat_sync(self.fd)
+            .map_err(|error| failed(VfsErrorCode::IoStat, "size of", &self.path, &error))?
+            .size();
+        from_double(size).ok_or_else(|| {
+            VfsError::new(
+                VfsErrorCode::IoStat,
+                format!("size of {:?}: got {size}, which is none", self.path).into(),
+            )
+        })
+    }
+}
+
+impl NodeFile {
+    fn absurd(&self, code: VfsErrorCode, operation: &str, count: f64, length: usize) -> VfsError {
+        let path = &self.path;
+        VfsError::new(
+            code,
+            format!("{operation} {path:?}: {count} of {length} bytes done").into(),
+        )
+    }
+}
+
+impl Drop for NodeFile {
+    fn drop(&mut self) {
+        // What had to be durable was synced before; there is no one left to tell.
+        let _ = self.fs.close_sync(self.fd);
+    }
+}
+
+/// The largest integer that all doubles up to it count exactly: 2^53 - 1.
+const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
+
+fn position(offset_bytes: u64, done: usize, code: VfsErrorCode) -> VfsResult<f64> {
+    u64::try_from(done)
+        .ok()
+        .and_then(|done| offset_bytes.checked_add(done))
+        .and_then(exact_double)
+        .ok_or_else(|| VfsError::new(code, "file position beyond 2^53 - 1".into()))
+}
+
+fn to_double(length: usize) -> VfsResult<f64> {
+    u64::try_from(length)
+        .ok()
+        .and_then(exact_double)
+        .ok_or_else(|| VfsError::new(VfsErrorCode::Io, "buffer beyond 2^53 - 1 bytes".into()))
+}
+
+/// Integers up to 2^53 - 1 have an exact double; built of two halves that do not round.
+fn exact_double(value: u64) -> Option<f64> {
+    if value > MAX_SAFE_INTEGER {
+        return None;
+    }
+    let high = u32::try_from(value >> 32).ok()?;
+    let low = u32::try_from(value & u64::from(u32::MAX)).ok()?;
+    Some(f64::from(high) * 4_294_967_296.0 + f64::from(low))
+}
+
+/// The integer that a double is, from 0 to 2^53 - 1.
+fn from_double(value: f64) -> Option<u64> {
+    const MAX: f64 = 9_007_199_254_740_991.0;
+    if !(0.0..=MAX).contains(&value) || value.fract() != 0.0 {
+        return None;
+    }
+    // Exact: a non-negative whole number within the range just checked.
+    Some(value as u64)
+}
+
+fn checked_count(count: f64, at_most: usize) -> Option<usize> {
+    from_double(count)
+        .and_then(|count| usize::try_from(count).ok())
+        .filter(|&count| count <= at_most)
+}
+
+/// The system's name of an error, such as `ENOSPC`.
+fn name_of(error: &JsValue) -> Option<String> {
+    Reflect::get(error, &"code".into()).ok()?.as_string()
+}
+
+fn failed(code: VfsErrorCode, operation: &str, path: &str, error: &JsValue) -> VfsError {
+    let name = name_of(error);
+    let code = match name.as_deref() {
+        Some("ENOSPC" | "EDQUOT" | "EFBIG") => VfsErrorCode::Full,
+        Some("ENOMEM") => VfsErrorCode::NoMemory,
+        _ => code,
+    };
+    let told = Reflect::get(error, &"message".into())
+        .ok()
+        .and_then(|message| message.as_string())
+        .unwrap_or_else(|| format!("{error:?}"));
+    // Node's own messages begin with the name; those of other objects may not.
+    let told = match name {
+        Some(name) if !told.contains(&name) => format!("{name}: {told}"),
+        _ => told,
+    };
+    let described = VfsError::new(code, format!("{operation} {path:?}: {told}").into());
+    let number = Reflect::get(error, &"errno".into())
+        .ok()
+        .and_then(|number| number.as_f64())
+        // Node gives the system's number negated.
+        .and_then(|number| from_double(number.abs()))
+        .and_then(|number| i32::try_from(number).ok())
+        .and_then(SystemErrorCode::from_raw);
+    match number {
+        Some(number) => described.with_system_error(number),
+        None => described,
+    }
+}

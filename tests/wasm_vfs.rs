@@ -1,0 +1,10 @@
+//! The VFS over memory, in wasm: in Node and in a browser alike.
+#![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+
+use chatstore::vfs::MemoryStorage;
+use chatstore::vfs::conformance::Place;
+
+chatstore::vfs_conformance!(
+    wasm_bindgen_test::wasm_bindgen_test,
+    Place::new(MemoryStorage::new())
+);
