@@ -18,7 +18,7 @@ const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Files in the memory of this process or wasm instance.
 ///
-/// Names are taken as they are: there are no directories. A file holds at most
+/// Names are taken as they are, but for a leading `./`: there are no directories. A file holds at most
 /// [`MemoryStorage::MAX_FILE_SIZE_BYTES`]; more is `SQLITE_FULL`. Memory that
 /// cannot be had is `SQLITE_NOMEM`.
 ///
@@ -89,10 +89,10 @@ impl Storage for MemoryStorage {
     }
 
     fn full_path(&self, path: &str) -> VfsResult<String> {
-        if path.is_empty() {
-            return Err(cannot_open(path, "has no name"));
+        match path.trim_start_matches("./") {
+            "" => Err(cannot_open(path, "has no name")),
+            name => Ok(name.into()),
         }
-        Ok(path.into())
     }
 
     fn os(&self) -> &dyn OsCallback {

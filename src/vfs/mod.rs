@@ -47,6 +47,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
@@ -122,12 +123,15 @@ impl Vfs {
     pub fn connect(self: &Rc<Self>, path: &str, flags: OpenFlags) -> rusqlite::Result<Connection> {
         // What is not a file of this VFS would not keep it alive.
         let flags = flags - OpenFlags::SQLITE_OPEN_URI - OpenFlags::SQLITE_OPEN_MEMORY;
+        // Native builds of SQLite take URIs without being asked to.
         let path = match path {
             "" => return Err(self.cannot_open("a database needs a file name")),
-            ":memory:" => "./:memory:",
-            path => path,
+            special if special == ":memory:" || special.starts_with("file:") => {
+                format!("./{special}").into()
+            }
+            plain => Cow::from(plain),
         };
-        let inner = rusqlite::Connection::open_with_flags_and_vfs(path, flags, &*self.name)?;
+        let inner = rusqlite::Connection::open_with_flags_and_vfs(&*path, flags, &*self.name)?;
         inner.busy_timeout(Duration::ZERO)?;
         Ok(Connection {
             inner,

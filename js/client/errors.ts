@@ -1,0 +1,102 @@
+/**
+ * The one error of the package and the table of its codes.
+ *
+ * Holds: the list of codes, which is the same as the one of the core (a test compares them), and
+ * `ChatStoreError`. Must not know: where an error comes from, a host or an environment.
+ */
+
+/**
+ * Every code that a {@link ChatStoreError} can carry, in the order of the core's own table.
+ *
+ * `INDEX_PENDING` passes only between the core and its host; no call of the public interface
+ * rejects with it.
+ */
+export const errorCodes = [
+  'INVALID_ARGUMENT',
+  'INVALID_CURSOR',
+  'TOO_LARGE',
+  'NOT_FOUND',
+  'CONSTRAINT_UNIQUE',
+  'CONSTRAINT_FOREIGN_KEY',
+  'CONSTRAINT_CHECK',
+  'CONSTRAINT_NOT_NULL',
+  'INVALID_SQL',
+  'QUERY_NOT_ALLOWED',
+  'INDEX_PENDING',
+  'STORE_LOCKED',
+  'STORE_CLOSED',
+  'NOT_A_STORE',
+  'SCHEMA_TOO_NEW',
+  'CORRUPT',
+  'DISK_FULL',
+  'OUT_OF_MEMORY',
+  'IO_ERROR',
+  'BUSY',
+  'READ_ONLY',
+  'TIMEOUT',
+  'ABORTED',
+  'TRANSACTION_LOST',
+  'TRANSACTION_STATE',
+  'UNSUPPORTED',
+  'INTERNAL',
+] as const
+
+/** A code of {@link ChatStoreError}: stable, so that programs can branch on it. */
+export type ErrorCode = (typeof errorCodes)[number]
+
+/** What became of a write that timed out or was aborted: `not-applied` = nothing of it is stored. */
+export type Outcome = 'not-applied' | 'unknown'
+
+/** What {@link ChatStoreError} takes beside its code and message. */
+export interface ChatStoreErrorInit {
+  details?: Record<string, unknown> | undefined
+  cause?: unknown
+  outcome?: Outcome | undefined
+}
+
+/**
+ * The error that every call of the package rejects with.
+ *
+ * `details` depend on the code: an argument error has `{ argument, expected, received }`, a
+ * constraint error `{ constraint, table, column }`, an SQL error `{ sql, offset, sqliteCode }`, an
+ * input/output error `{ sqliteCode, sqliteName, cause }`.
+ *
+ * @example
+ * ```js example
+ * import { ChatStore, ChatStoreError } from 'chatstore'
+ *
+ * const store = await ChatStore.open(':memory:')
+ * try {
+ *   await store.messages.list({ sessionId: 's-1', limt: 10 })
+ * } catch (error) {
+ *   assert(error instanceof ChatStoreError)
+ *   assert.equal(error.code, 'INVALID_ARGUMENT')
+ *   assert.equal(error.details.argument, 'limt')
+ * }
+ * await store.close()
+ * ```
+ */
+export class ChatStoreError extends Error {
+  override readonly name = 'ChatStoreError'
+  /** The stable code; see {@link ErrorCode}. */
+  readonly code: ErrorCode
+  /** Figures and names that belong to the code; an empty object where there are none. */
+  readonly details: Readonly<Record<string, unknown>>
+  /** Set on writes that timed out, were aborted or lost: whether anything of them was stored. */
+  readonly outcome?: Outcome
+
+  /** Programs seldom make one themselves; the constructor is public for tests and wrappers. */
+  constructor(code: ErrorCode, message: string, init: ChatStoreErrorInit = {}) {
+    super(message, init.cause === undefined ? undefined : { cause: init.cause })
+    this.code = code
+    this.details = init.details ?? {}
+    if (init.outcome !== undefined) this.outcome = init.outcome
+  }
+}
+
+const known: ReadonlySet<string> = new Set(errorCodes)
+
+/** Tells whether a value is one of the codes of {@link errorCodes}. */
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && known.has(code)
+}

@@ -1,0 +1,300 @@
+/**
+ * `store.messages`: the verbs of messages.
+ *
+ * Holds: one method a verb, which checks, calls and reads the reply. Must not know: the host.
+ */
+
+import { checkArgument, checked } from './arguments.js'
+import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js'
+import { bodyColumns, jsonFields, packBody, packNewMessage, packNewMessages } from './pack.js'
+import { readCount, readMessages, readSessions, readTree } from './rows.js'
+import * as shapes from './shapes.js'
+import type { Body, CallOptions, Count, DeleteOptions, IterateOptions, ListMessagesOptions, Message, MessageFilter, MessagePatch, NewMessage, Page, Ref, Session, TreeNode } from './types.js'
+
+/** Messages that `iterate` reads at a time. */
+const ITERATE_ROWS = 500
+
+/** The verbs of messages, on a store or in a transaction. */
+export class Messages {
+  readonly #caller: Caller
+
+  /** @internal */
+  constructor(caller: Caller) {
+    this.#caller = caller
+  }
+
+  /**
+   * Adds a message to a session and makes it the head. When the call resolves, the message is as
+   * safe as the store's durability says.
+   *
+   * Errors: `CONSTRAINT_FOREIGN_KEY` where the session, bot or parent does not exist,
+   * `CONSTRAINT_UNIQUE` where the session has this id already.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const session = await store.sessions.create()
+   * await store.messages.add({ sessionId: session.id, role: 'user', content: 'Hello?' })
+   * const reply = await store.messages.add({
+   *   sessionId: session.id,
+   *   role: 'assistant',
+   *   parts: [{ type: 'reasoning', text: 'A greeting.' }, { type: 'text', text: 'Hello!' }],
+   *   usage: { inputTokens: 3, outputTokens: 2 },
+   * })
+   * assert.equal(reply.content, 'Hello!')
+   * await store.close()
+   * ```
+   */
+  async add(message: NewMessage, options: CallOptions = {}): Promise<Message> {
+    checkArgument('message', shapes.newMessage, message)
+    checkOptions(shapes.callOptions, options)
+    const rows = checked('message', () => packNewMessage(message))
+    return only(await this.#messages('messages.add', { rows }, options))
+  }
+
+  /**
+   * Adds up to 100,000 messages in their order, all or none. The fast way to store many.
+   *
+   * Errors: as {@link Messages.add}.
+   */
+  async addMany(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
+    return this.#write('messages.add', messages, options)
+  }
+
+  /**
+   * Stores messages under their ids: those that exist are replaced, others added. They are chained
+   * in their order, and the last one becomes the head. All or none.
+   *
+   * Errors: as {@link Messages.add}, without `CONSTRAINT_UNIQUE`.
+   */
+  async put(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
+    return this.#write('messages.put', messages, options)
+  }
+
+  /** The message, also when it is in the trash (`deletedAt` set); null where there is none. */
+  async get(ref: Ref, options: CallOptions = {}): Promise<Message | null> {
+    checkArgument('ref', shapes.ref, ref)
+    checkOptions(shapes.callOptions, options)
+    const found = await this.#messages('messages.get', { args: refArguments(ref), write: false }, options)
+    return found[0] ?? null
+  }
+
+  /**
+   * A page of a session, in the order of `seq`: without a cursor the newest page, with `around` the
+   * page about a message. Or a page of a bot, by time.
+   *
+   * Errors: `NOT_FOUND` where `around` names no message, `INVALID_CURSOR` where the cursor is not
+   * one of this list with these filters.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * await store.messages.addMany(['a', 'b', 'c'].map((content) => ({ sessionId, role: 'user', content })))
+   * const newest = await store.messages.list({ sessionId, limit: 2 })
+   * assert.deepEqual(newest.items.map((message) => message.content), ['b', 'c'])
+   * const before = await store.messages.list({ sessionId, limit: 2, cursor: newest.prevCursor })
+   * assert.deepEqual(before.items.map((message) => message.content), ['a'])
+   * await store.close()
+   * ```
+   */
+  async list(options: ListMessagesOptions): Promise<Page<Message>> {
+    checkOptions(shapes.listMessages, options)
+    const args = withoutNulls(argumentsOf(options))
+    const reply = await this.#caller.call({ verb: 'messages.list', write: false, args }, options)
+    return readMessages(reply, this.#caller.readText)
+  }
+
+  /**
+   * Every message of a session's active path from the first on, or of a bot from the oldest on. It
+   * reads page by page: what is written meanwhile behind the current page is seen.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * await store.messages.add({ sessionId, role: 'user', content: 'Hello?' })
+   * for await (const message of store.messages.iterate({ sessionId })) {
+   *   assert.equal(message.content, 'Hello?')
+   * }
+   * await store.close()
+   * ```
+   */
+  async *iterate(options: IterateOptions): AsyncGenerator<Message, void, undefined> {
+    checkOptions(shapes.iterateMessages, options)
+    const { sessionId, botId, ...wait } = options
+    let list: ListMessagesOptions
+    let page: Page<Message> | undefined
+    if (sessionId === undefined) {
+      list = { botId, order: 'asc', limit: ITERATE_ROWS, ...wait }
+      page = await this.list(list)
+    } else {
+      list = { sessionId, limit: ITERATE_ROWS, ...wait }
+      page = await this.#firstPage(sessionId, list)
+    }
+    while (page !== undefined) {
+      yield* page.items
+      page = page.nextCursor === null ? undefined : await this.list({ ...list, cursor: page.nextCursor })
+    }
+  }
+
+  /**
+   * The versions of a message: its siblings (same parent), itself included, in the order of `seq`.
+   *
+   * Errors: `NOT_FOUND`.
+   */
+  async branches(ref: Ref, options: CallOptions = {}): Promise<Message[]> {
+    checkArgument('ref', shapes.ref, ref)
+    checkOptions(shapes.callOptions, options)
+    return this.#messages('messages.branches', { args: refArguments(ref), write: false }, options)
+  }
+
+  /** Every message of a session, without its body, in the order of `seq`: parents before children. */
+  async tree(sessionId: string, options: CallOptions = {}): Promise<TreeNode[]> {
+    checkArgument('sessionId', shapes.id, sessionId)
+    checkOptions(shapes.callOptions, options)
+    const reply = await this.#caller.call({ verb: 'messages.tree', write: false, args: { sessionId } }, options)
+    return readTree(reply, this.#caller.readText)
+  }
+
+  /**
+   * Changes a message in place; null clears, what is absent stays. For a new version beside the old
+   * one, see {@link Messages.edit}.
+   *
+   * Errors: `NOT_FOUND`.
+   */
+  async update(ref: Ref, patch: MessagePatch, options: CallOptions = {}): Promise<Message> {
+    checkArgument('ref', shapes.ref, ref)
+    checkArgument('patch', shapes.messagePatch, patch)
+    checkOptions(shapes.callOptions, options)
+    const args = { ...refArguments(ref), patch: patchArguments(patch) }
+    return only(await this.#messages('messages.update', { args }, options))
+  }
+
+  /**
+   * Adds a new version of a message: a sibling with the same role, which becomes the head.
+   *
+   * Errors: `NOT_FOUND`.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * const first = await store.messages.add({ sessionId, role: 'user', content: 'Helo' })
+   * const second = await store.messages.edit(first, { content: 'Hello' })
+   * assert.equal((await store.messages.branches(second)).length, 2)
+   * await store.messages.switchTo(first)
+   * await store.close()
+   * ```
+   */
+  async edit(ref: Ref, body: Body, options: CallOptions = {}): Promise<Message> {
+    checkArgument('ref', shapes.ref, ref)
+    checkArgument('body', shapes.messageBody, body)
+    checkOptions(shapes.callOptions, options)
+    const rows = checked('body', () => packBody(body))
+    return only(await this.#messages('messages.edit', { args: refArguments(ref), rows }, options))
+  }
+
+  /**
+   * Makes the path through this message the active one, down to its newest descendant.
+   *
+   * Errors: `NOT_FOUND`.
+   */
+  async switchTo(ref: Ref, options: CallOptions = {}): Promise<Session> {
+    checkArgument('ref', shapes.ref, ref)
+    checkOptions(shapes.callOptions, options)
+    const reply = await this.#caller.call(
+      { verb: 'messages.switchTo', write: true, args: refArguments(ref) },
+      options,
+    )
+    return only(readSessions(reply, this.#caller.readText).items)
+  }
+
+  /**
+   * Puts a message into the trash, or removes it for good with `permanent: true`. Its children stay.
+   * Counts what went; 0 where there was nothing.
+   */
+  async delete(ref: Ref, options: DeleteOptions = {}): Promise<Count> {
+    checkArgument('ref', shapes.ref, ref)
+    checkOptions(shapes.deleteOptions, options)
+    return this.#count('messages.delete', { ...refArguments(ref), ...argumentsOf(options) }, options)
+  }
+
+  /**
+   * Brings a message back from the trash.
+   *
+   * Errors: `NOT_FOUND`.
+   */
+  async restore(ref: Ref, options: CallOptions = {}): Promise<Message> {
+    checkArgument('ref', shapes.ref, ref)
+    checkOptions(shapes.callOptions, options)
+    return only(await this.#messages('messages.restore', { args: refArguments(ref) }, options))
+  }
+
+  /**
+   * Deletes every message that matches all of the filters, into the trash or with `permanent: true`
+   * for good. An empty filter is an error, so that nobody empties a store by a slip.
+   */
+  async deleteWhere(filter: MessageFilter, options: DeleteOptions = {}): Promise<Count> {
+    checkArgument('filter', shapes.messageFilter, filter)
+    checkOptions(shapes.deleteOptions, options)
+    return this.#count('messages.deleteWhere', { ...argumentsOf(filter), ...argumentsOf(options) }, options)
+  }
+
+  async #write(verb: string, messages: NewMessage[], options: CallOptions): Promise<Message[]> {
+    checkArgument('messages', shapes.newMessages, messages)
+    checkOptions(shapes.callOptions, options)
+    if (messages.length === 0) return []
+    const rows = checked('messages', () => packNewMessages(messages))
+    return this.#messages(verb, { rows }, options)
+  }
+
+  /** The first page of a session: lists open at their end, so it is looked up around the first message. */
+  async #firstPage(sessionId: string, list: ListMessagesOptions): Promise<Page<Message> | undefined> {
+    const { signal, timeoutMs } = list
+    const nodes = await this.tree(sessionId, { signal, timeoutMs })
+    const first = nodes.find((node) => node.active && node.deletedAt === null)
+    if (first === undefined) return undefined
+    let page = await this.list({ ...list, sessionId, around: first.id } as ListMessagesOptions)
+    while (page.prevCursor !== null) page = await this.list({ ...list, cursor: page.prevCursor })
+    return page
+  }
+
+  async #messages(
+    verb: string,
+    request: { args?: object; rows?: Uint8Array; write?: boolean },
+    options: CallOptions,
+  ): Promise<Message[]> {
+    const reply = await this.#caller.call({ verb, write: true, ...request }, options)
+    return readMessages(reply, this.#caller.readText).items
+  }
+
+  async #count(verb: string, args: object, options: CallOptions): Promise<Count> {
+    const reply = await this.#caller.call({ verb, write: true, args }, options)
+    return readCount(reply, this.#caller.readText)
+  }
+}
+
+/** A whole message may be given as a reference: only these two fields cross. */
+function refArguments(ref: Ref): Record<string, unknown> {
+  return { sessionId: ref.sessionId, id: ref.id }
+}
+
+function patchArguments(patch: MessagePatch): Record<string, unknown> {
+  const { content, parts, ...rest } = patch
+  const args = jsonFields('patch', argumentsOf(rest), ['error', 'metadata'])
+  if (rest.usage !== undefined && rest.usage !== null) args['usage'] = argumentsOf(rest.usage)
+  if (content === undefined && parts === undefined) return args
+  const body = checked('patch', () => bodyColumns(parts === undefined ? { content: content as string } : { parts }))
+  if (typeof body.text === 'string') args['text'] = body.text
+  else args['parts'] = body.parts
+  return args
+}

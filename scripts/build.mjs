@@ -1,0 +1,109 @@
+/**
+ * From sources to `dist/`: the compiled core, its bindings, the package's two bundles and its types.
+ *
+ * Holds: the order of the steps and what each is made from; a step whose inputs did not change is
+ * skipped. Must not know: what a machine lacks (setup.mjs), or what is done with the result.
+ */
+import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { all, main, root, run, step } from './process.mjs';
+import { locked, setUp, targetFolder, wasm_target } from './setup.mjs';
+import { filesUnder, hashOf, unlessDone } from './stamps.mjs';
+
+export const wasm_file = 'dist/wasm/chatstore_bg.wasm';
+const raw_folder = '.tools/bindings';
+
+/** What the compilers emit and every supported browser and Node runs. */
+const wasm_features = ['bulk-memory', 'bulk-memory-opt', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
+const wasm_opt_args = ['-O2', ...wasm_features.map((name) => `--enable-${name}`)];
+
+const bundle_args = ['--bundle', '--target=es2022', '--external:node:*', '--log-level=warning', '--legal-comments=none'];
+// A CommonJS file has no import.meta: its own address stands in, so that files beside it are found the same way.
+const commonjs_args = [
+  '--format=cjs',
+  '--platform=node',
+  '--define:import.meta.url=module_url',
+  "--banner:js=const module_url = require('node:url').pathToFileURL(__filename).href;",
+];
+
+/** Builds everything; `with_setup: false` where the caller has brought the machine up already. */
+export async function build({ with_setup = true } = {}) {
+  if (with_setup) await setUp();
+  await all(compileCore(), buildTool('bindgen'));
+  await writeBindings();
+  await all(optimizeWasm(), buildPackage());
+}
+
+/** Builds a tool of the workspace, in a profile that compiles quickly, and returns the folder that its programs are in. */
+export async function buildTool(name) {
+  await step(`cargo build: ${name}`, (current) =>
+    run('cargo', ['build', ...locked, '--profile', 'tools', '--package', name], { step: current }));
+  return join(targetFolder(), 'tools');
+}
+
+const compileCore = () =>
+  step('cargo build: the core for wasm', (current) =>
+    run('cargo', ['build', ...locked, '--release', '--target', wasm_target, '--lib'], { step: current }));
+
+async function writeBindings() {
+  const target = targetFolder();
+  const tool = join(target, 'tools', 'bindgen');
+  const wasm = join(target, wasm_target, 'release', 'chatstore.wasm');
+  const outputs = ['dist/wasm/bindings.js', 'dist/wasm/bindings.d.ts'];
+  await unlessDone({
+    stamp: '.tools/stamps/bindings',
+    hash: hashOf([], [tool, wasm].map((file) => hashOf([], readFileSync(file))).join()),
+    outputs: [`${raw_folder}/chatstore_bg.wasm`, ...outputs],
+    work: () =>
+      step('bindings', async () => {
+        await run(tool, [wasm, join(root, raw_folder)]);
+        mkdirSync(join(root, 'dist/wasm'), { recursive: true });
+        for (const file of outputs) copyFileSync(join(root, raw_folder, file.split('/').at(-1)), join(root, file));
+      }),
+  });
+}
+
+async function optimizeWasm() {
+  const input = `${raw_folder}/chatstore_bg.wasm`;
+  await unlessDone({
+    stamp: '.tools/stamps/wasm-opt',
+    hash: hashOf([input, 'package-lock.json'], wasm_opt_args.join()),
+    outputs: [wasm_file],
+    work: () =>
+      step('wasm-opt', async () => {
+        const unfinished = join(root, raw_folder, 'optimized.wasm');
+        await run(join(root, 'node_modules/.bin/wasm-opt'), [join(root, input), ...wasm_opt_args, '-o', unfinished]);
+        renameSync(unfinished, join(root, wasm_file));
+      }),
+  });
+}
+
+async function buildPackage() {
+  await unlessDone({
+    stamp: '.tools/stamps/package',
+    hash: hashOf(['js', 'dist/wasm/bindings.js', 'dist/wasm/bindings.d.ts', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/build.mjs']),
+    outputs: ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts'],
+    work: () =>
+      step('bundles and types', async () => {
+        const bin = (name) => join(root, 'node_modules/.bin', name);
+        for (const file of filesUnder('dist').filter((name) => /\.d\.c?ts$/.test(name) && !name.startsWith('dist/wasm/'))) rmSync(join(root, file));
+        await all(
+          run(bin('esbuild'), ['js/index.ts', ...bundle_args, '--format=esm', '--platform=neutral', '--outfile=dist/index.js']),
+          run(bin('esbuild'), ['js/index.ts', ...bundle_args, ...commonjs_args, '--outfile=dist/index.cjs']),
+          run(bin('tsc'), ['--project', 'tsconfig.build.json']),
+        );
+        writeCommonjsTypes();
+      }),
+  });
+}
+
+/** A CommonJS importer reads `.d.cts`: each types file once more, its relative imports renamed alike. */
+function writeCommonjsTypes() {
+  for (const file of filesUnder('dist').filter((name) => name.endsWith('.d.ts'))) {
+    const types = readFileSync(join(root, file), 'utf8').replaceAll(/(['"])(\.{1,2}\/[^'"]*)\.js\1/g, '$1$2.cjs$1');
+    writeFileSync(join(root, file.replace(/\.d\.ts$/, '.d.cts')), types);
+  }
+}
+
+if (fileURLToPath(import.meta.url) === process.argv[1]) await main(() => build());

@@ -1,0 +1,81 @@
+/**
+ * What the tests of the package share: folders that clean up, child processes, chance with a seed.
+ *
+ * Holds: helpers only, no test and no rule of the store.
+ */
+import { spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { build } from 'esbuild';
+
+export const root = fileURLToPath(new URL('../..', import.meta.url));
+
+/** A folder of the test's own, gone when the test is over. */
+export function temporaryFolder(test) {
+  const folder = mkdtempSync(join(tmpdir(), 'chatstore-test-'));
+  test.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A module of the package's inside, for what cannot be seen from outside. */
+export async function importSource(path) {
+  const { outputFiles } = await build({
+    entryPoints: [join(root, path)],
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    write: false,
+    logLevel: 'silent',
+  });
+  const source = Buffer.from(outputFiles[0].contents).toString('base64');
+  return import(`data:text/javascript;base64,${source}`);
+}
+
+/** Runs a script in a process of its own; resolves with what it wrote and how it ended. */
+export function runNode(args, { kill_after_lines = Infinity, on_line = () => undefined } = {}) {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    const lines = [];
+    let rest = '';
+    let errors = '';
+    child.stdout.setEncoding('utf8').on('data', (chunk) => {
+      const pieces = (rest + chunk).split('\n');
+      rest = pieces.pop();
+      for (const line of pieces) {
+        lines.push(line);
+        on_line(line, child);
+        if (lines.length === kill_after_lines) child.kill('SIGKILL');
+      }
+    });
+    child.stderr.setEncoding('utf8').on('data', (chunk) => (errors += chunk));
+    child.on('error', reject);
+    child.on('close', (code, signal) => resolve({ lines, errors, code, signal }));
+  });
+}
+
+/** Runs a module's text in a process of its own, from the folder of the package. */
+export const runModule = (source, ...args) => runNode(['--input-type=module', '--eval', source, ...args]);
+
+/** Numbers from 0 to 1 that are the same for the same seed. */
+export function seeded(seed) {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** The error that a promise rejects with; fails where it resolves. */
+export async function rejection(promise) {
+  let value;
+  try {
+    value = await promise;
+  } catch (error) {
+    return error;
+  }
+  throw new Error(`expected a rejection, got ${JSON.stringify(value)}`);
+}
