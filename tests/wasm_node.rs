@@ -331,6 +331,48 @@ fn links_and_relative_paths_are_resolved() {
 }
 
 #[wasm_bindgen_test]
+fn a_directory_is_no_file() {
+    let directory = Directory::new();
+    let storage = NodeStorage::new(node_fs());
+    let read_only = OpenMode {
+        read_only: true,
+        ..OpenMode::default()
+    };
+    for mode in [CREATE, read_only] {
+        let refused = storage.open(&directory.0, mode).map(drop).unwrap_err();
+        assert_eq!(refused.code(), VfsErrorCode::CantOpen);
+        assert!(refused.message().contains("EISDIR"), "{refused}");
+    }
+}
+
+#[wasm_bindgen_test]
+fn answers_of_the_wrong_type_are_errors_and_no_trap() {
+    for nonsense in ["undefined", "null", "({})", "'text'", "NaN"] {
+        let fs = tampered_fs(&format!(
+            "openSync: () => 3, closeSync: () => {nonsense}, fstatSync: () => {nonsense}, \
+             realpathSync: () => {nonsense}, readSync: () => {nonsense}, statSync: () => {nonsense}"
+        ));
+        let storage = NodeStorage::new(fs);
+        let mut file = storage.open("/tmp/none", CREATE).unwrap();
+        assert_eq!(
+            file.size_bytes().unwrap_err().code(),
+            VfsErrorCode::IoStat,
+            "{nonsense}"
+        );
+        assert!(
+            file.read_at(&mut [0; 4], 0)
+                .is_err_and(|error| error.code() == VfsErrorCode::IoRead)
+                || nonsense == "null",
+            "{nonsense}"
+        );
+        if nonsense != "'text'" {
+            assert!(storage.full_path("/tmp/none").is_err(), "{nonsense}");
+        }
+        drop(file);
+    }
+}
+
+#[wasm_bindgen_test]
 fn an_object_that_is_no_file_system_is_an_error_and_no_trap() {
     let vfs = Vfs::register(NodeStorage::new(Object::new().into())).unwrap();
     let refused = vfs.connect("/tmp/db", Default::default()).unwrap_err();

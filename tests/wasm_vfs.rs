@@ -1,4 +1,4 @@
-//! The VFS over memory, in wasm: in Node and in a browser alike.
+//! The VFS over memory, in wasm. The same runs in a browser: see `wasm_vfs_browser.rs`.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 
 use chatstore::vfs::MemoryStorage;

@@ -1,6 +1,7 @@
 //! From JavaScript's arguments to requests.
 //!
-//! Small values come through serde; unknown fields are refused. New messages come packed.
+//! Small values come through serde, which looks up the fields that it knows: the client has refused
+//! unknown ones before. New messages come packed.
 
 use js_sys::{Array, BigInt, Object, Uint8Array};
 use rusqlite::types::Value;
@@ -46,17 +47,17 @@ fn field<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Empty {}
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Id {
     id: String,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct Deletion {
     id: String,
     #[serde(default)]
@@ -64,14 +65,14 @@ struct Deletion {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct MessageId {
     session_id: String,
     id: String,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct MessageDeletion {
     session_id: String,
     id: String,
@@ -80,7 +81,7 @@ struct MessageDeletion {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct DeleteWhere {
     session_id: Option<String>,
     bot_id: Option<String>,
@@ -90,7 +91,7 @@ struct DeleteWhere {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct BotsCreate {
     id: Option<String>,
     name: String,
@@ -103,14 +104,14 @@ struct BotsCreate {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct BotsUpdate {
     id: String,
     patch: BotFields,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct BotFields {
     name: Option<String>,
     #[serde(default, deserialize_with = "field")]
@@ -126,7 +127,7 @@ struct BotFields {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct BotsList {
     #[serde(default)]
     deleted: bool,
@@ -135,7 +136,7 @@ struct BotsList {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SessionsCreate {
     id: Option<String>,
     bot_id: Option<String>,
@@ -151,14 +152,14 @@ struct SessionsCreate {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SessionsUpdate {
     id: String,
     patch: SessionFields,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SessionFields {
     #[serde(default, deserialize_with = "field")]
     bot_id: Field<String>,
@@ -173,7 +174,7 @@ struct SessionFields {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SessionsList {
     bot_id: Option<String>,
     status: Option<String>,
@@ -186,13 +187,13 @@ struct SessionsList {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SessionsPurge {
     deleted_before: Millis,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct MessagesList {
     session_id: Option<String>,
     around: Option<String>,
@@ -204,13 +205,13 @@ struct MessagesList {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SessionId {
     session_id: String,
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct MessagesUpdate {
     session_id: String,
     id: String,
@@ -218,7 +219,7 @@ struct MessagesUpdate {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct MessageFields {
     status: Option<String>,
     #[serde(default, deserialize_with = "field")]
@@ -236,7 +237,7 @@ struct MessageFields {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct UsageFields {
     input_tokens: Option<f64>,
     output_tokens: Option<f64>,
@@ -247,7 +248,7 @@ struct UsageFields {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SearchArguments {
     query: String,
     bot_id: Option<String>,
@@ -259,7 +260,7 @@ struct SearchArguments {
 }
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[serde(rename_all = "camelCase")]
 struct SearchIndex {
     limit: Option<u32>,
 }
@@ -278,7 +279,7 @@ fn from<T: DeserializeOwned>(verb: &str, args: JsValue) -> Result<T> {
 /// The durability named by the options of an instance.
 pub(super) fn durability(options: JsValue) -> Result<Durability> {
     #[derive(Deserialize)]
-    #[serde(rename_all = "camelCase", deny_unknown_fields)]
+    #[serde(rename_all = "camelCase")]
     struct Options {
         durability: Option<String>,
     }

@@ -1,0 +1,13 @@
+//! The store in wasm, in a browser's worker: the same tests as natively and in Node.
+#![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+
+#[path = "support/wasm_api.rs"]
+mod api;
+#[path = "store_query.rs"]
+mod query;
+#[path = "store_transactions.rs"]
+mod transactions;
+#[path = "store_verbs.rs"]
+mod verbs;
+
+wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);
