@@ -1,9 +1,9 @@
 /** The public interface of the package in Node. Importing it opens and loads nothing. */
 
-export { ChatStore } from './node/open.js'
-export { ChatStoreError, type ChatStoreErrorInit, type ErrorCode, type Outcome } from './client/errors.js'
-export type { Bots } from './client/bots.js'
-export type { Messages } from './client/messages.js'
-export type { Sessions } from './client/sessions.js'
-export type { Transaction } from './client/transaction.js'
-export type * from './client/types.js'
+export { ChatStore } from './node/open.js';
+export { ChatStoreError, type ChatStoreErrorInit, type ErrorCode, type Outcome } from './client/errors.js';
+export type { Bots } from './client/bots.js';
+export type { Messages } from './client/messages.js';
+export type { Sessions } from './client/sessions.js';
+export type { Transaction } from './client/transaction.js';
+export type * from './client/types.js';

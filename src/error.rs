@@ -265,3 +265,87 @@ fn from_constraint(extended_code: i32, message: String) -> Error {
         None => error,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::schema;
+    use crate::vfs::{MemoryStorage, Vfs};
+
+    #[test]
+    fn every_kind_of_constraint_names_itself_its_table_and_its_column() {
+        let vfs = Vfs::register(MemoryStorage::new()).unwrap();
+        let connection = vfs.connect("x", rusqlite::OpenFlags::default()).unwrap();
+        schema::configure(&connection, 1000, "FULL").unwrap();
+        schema::prepare(&connection, "x").unwrap();
+        connection
+            .execute_batch("INSERT INTO sessions (key, id) VALUES (1, 's'); INSERT INTO bots (id, name) VALUES ('b', 'n')")
+            .unwrap();
+        let message = |columns: &str, values: &str| {
+            format!(
+                "INSERT INTO messages (key, session, id, role {columns}) VALUES (4294967297, 1, {values})"
+            )
+        };
+        for (sql, code, constraint, table, column) in [
+            (
+                "INSERT INTO bots (id, name) VALUES ('b', 'm')".to_owned(),
+                Code::ConstraintUnique,
+                "bots_id_key",
+                Some("bots"),
+                Some("id"),
+            ),
+            (
+                message("", "'m', ''"),
+                Code::ConstraintCheck,
+                "messages_role_not_empty",
+                Some("messages"),
+                Some("role"),
+            ),
+            (
+                message("", "'m', NULL"),
+                Code::ConstraintNotNull,
+                "messages_role_not_null",
+                Some("messages"),
+                Some("role"),
+            ),
+            (
+                message(", created_at", "'m', 'user', NULL"),
+                Code::ConstraintNotNull,
+                "messages_created_at_not_null",
+                Some("messages"),
+                Some("created_at"),
+            ),
+            // SQLite does not say which one; the store looks before it writes and says so itself.
+            (
+                message(", bot", "'m', 'user', 77"),
+                Code::ConstraintForeignKey,
+                "fkey",
+                None,
+                None,
+            ),
+        ] {
+            let error = Error::from(connection.execute(&sql, []).unwrap_err());
+            assert_eq!(error.code(), code, "{sql}: {error}");
+            assert_eq!(
+                error.detail("constraint"),
+                Some(constraint),
+                "{sql}: {error}"
+            );
+            assert_eq!(
+                (error.detail("table"), error.detail("column")),
+                (table, column),
+                "{sql}: {error}"
+            );
+            connection.execute(&message("", "'m', 'user'"), []).unwrap();
+            connection.execute("DELETE FROM messages", []).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_code_stands_twice_in_the_table() {
+        let mut codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Code::ALL.len());
+    }
+}

@@ -2,12 +2,12 @@
 //   { id, title, messages: [{ role, text, at_ms }] }
 // Holds the two formats that the example knows. It knows nothing of chatstore.
 
-import { readFileSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
 
 /** Reads the sample that ships with the project (see www/sample/README.md). */
 export function readSample(path) {
-  return JSON.parse(gunzipSync(readFileSync(path)).toString('utf8')).conversations
+  return JSON.parse(gunzipSync(readFileSync(path)).toString('utf8')).conversations;
 }
 
 /**
@@ -16,7 +16,7 @@ export function readSample(path) {
  */
 export function readDataset(path) {
   return Object.entries(JSON.parse(readFileSync(path, 'utf8'))).map(([id, { prompt, messages: turns }]) => {
-    const messages = turns.flat()
+    const messages = turns.flat();
     return {
       id,
       title: prompt || null,
@@ -25,10 +25,10 @@ export function readDataset(path) {
         text,
         at_ms: Date.parse(timestamp),
       })),
-    }
-  })
+    };
+  });
 }
 
 export function countMessages(conversations) {
-  return conversations.reduce((sum, { messages }) => sum + messages.length, 0)
+  return conversations.reduce((sum, { messages }) => sum + messages.length, 0);
 }

@@ -39,19 +39,19 @@ export const errorCodes = [
   'TRANSACTION_STATE',
   'UNSUPPORTED',
   'INTERNAL',
-] as const
+] as const;
 
 /** A code of {@link ChatStoreError}: stable, so that programs can branch on it. */
-export type ErrorCode = (typeof errorCodes)[number]
+export type ErrorCode = (typeof errorCodes)[number];
 
 /** What became of a write that timed out or was aborted: `not-applied` = nothing of it is stored. */
-export type Outcome = 'not-applied' | 'unknown'
+export type Outcome = 'not-applied' | 'unknown';
 
 /** What {@link ChatStoreError} takes beside its code and message. */
 export interface ChatStoreErrorInit {
-  details?: Record<string, unknown> | undefined
-  cause?: unknown
-  outcome?: Outcome | undefined
+  details?: Record<string, unknown> | undefined;
+  cause?: unknown;
+  outcome?: Outcome | undefined;
 }
 
 /**
@@ -77,26 +77,26 @@ export interface ChatStoreErrorInit {
  * ```
  */
 export class ChatStoreError extends Error {
-  override readonly name = 'ChatStoreError'
+  override readonly name = 'ChatStoreError';
   /** The stable code; see {@link ErrorCode}. */
-  readonly code: ErrorCode
+  readonly code: ErrorCode;
   /** Figures and names that belong to the code; an empty object where there are none. */
-  readonly details: Readonly<Record<string, unknown>>
+  readonly details: Readonly<Record<string, unknown>>;
   /** Set on writes that timed out, were aborted or lost: whether anything of them was stored. */
-  readonly outcome?: Outcome
+  readonly outcome?: Outcome;
 
   /** Programs seldom make one themselves; the constructor is public for tests and wrappers. */
   constructor(code: ErrorCode, message: string, init: ChatStoreErrorInit = {}) {
-    super(message, init.cause === undefined ? undefined : { cause: init.cause })
-    this.code = code
-    this.details = init.details ?? {}
-    if (init.outcome !== undefined) this.outcome = init.outcome
+    super(message, init.cause === undefined ? undefined : { cause: init.cause });
+    this.code = code;
+    this.details = init.details ?? {};
+    if (init.outcome !== undefined) this.outcome = init.outcome;
   }
 }
 
-const known: ReadonlySet<string> = new Set(errorCodes)
+const known: ReadonlySet<string> = new Set(errorCodes);
 
 /** Tells whether a value is one of the codes of {@link errorCodes}. */
 export function isErrorCode(code: unknown): code is ErrorCode {
-  return typeof code === 'string' && known.has(code)
+  return typeof code === 'string' && known.has(code);
 }

@@ -4,23 +4,40 @@
  * Holds: one method a verb, which checks, calls and reads the reply. Must not know: the host.
  */
 
-import { checkArgument, checked } from './arguments.js'
-import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js'
-import { bodyColumns, jsonFields, packBody, packNewMessage, packNewMessages } from './pack.js'
-import { readCount, readMessages, readSessions, readTree } from './rows.js'
-import * as shapes from './shapes.js'
-import type { Body, CallOptions, Count, DeleteOptions, IterateOptions, ListMessagesOptions, Message, MessageFilter, MessagePatch, NewMessage, Page, Ref, Session, TreeNode } from './types.js'
+import { checkArgument, checked } from './arguments.js';
+import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js';
+import { ChatStoreError } from './errors.js';
+import { bodyColumns, jsonFields, packBody, packNewMessage, packNewMessages } from './pack.js';
+import { readCount, readMessages, readSessions, readTree } from './rows.js';
+import * as shapes from './shapes.js';
+import type {
+  Body,
+  CallOptions,
+  Count,
+  DeleteOptions,
+  IterateOptions,
+  ListMessagesOptions,
+  ListSessionMessagesOptions,
+  Message,
+  MessageFilter,
+  MessagePatch,
+  NewMessage,
+  Page,
+  Ref,
+  Session,
+  TreeNode,
+} from './types.js';
 
 /** Messages that `iterate` reads at a time. */
-const ITERATE_ROWS = 500
+const ITERATE_ROWS = 500;
 
 /** The verbs of messages, on a store or in a transaction. */
 export class Messages {
-  readonly #caller: Caller
+  readonly #caller: Caller;
 
   /** @internal */
   constructor(caller: Caller) {
-    this.#caller = caller
+    this.#caller = caller;
   }
 
   /**
@@ -48,10 +65,10 @@ export class Messages {
    * ```
    */
   async add(message: NewMessage, options: CallOptions = {}): Promise<Message> {
-    checkArgument('message', shapes.newMessage, message)
-    checkOptions(shapes.callOptions, options)
-    const rows = checked('message', () => packNewMessage(message))
-    return only(await this.#messages('messages.add', { rows }, options))
+    checkArgument('message', shapes.newMessage, message);
+    checkOptions(shapes.callOptions, options);
+    const rows = checked('message', () => packNewMessage(message));
+    return only(await this.#messages('messages.add', { rows }, options));
   }
 
   /**
@@ -60,7 +77,7 @@ export class Messages {
    * Errors: as {@link Messages.add}.
    */
   async addMany(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
-    return this.#write('messages.add', messages, options)
+    return this.#write('messages.add', messages, options);
   }
 
   /**
@@ -70,15 +87,15 @@ export class Messages {
    * Errors: as {@link Messages.add}, without `CONSTRAINT_UNIQUE`.
    */
   async put(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
-    return this.#write('messages.put', messages, options)
+    return this.#write('messages.put', messages, options);
   }
 
   /** The message, also when it is in the trash (`deletedAt` set); null where there is none. */
   async get(ref: Ref, options: CallOptions = {}): Promise<Message | null> {
-    checkArgument('ref', shapes.ref, ref)
-    checkOptions(shapes.callOptions, options)
-    const found = await this.#messages('messages.get', { args: refArguments(ref), write: false }, options)
-    return found[0] ?? null
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.callOptions, options);
+    const found = await this.#messages('messages.get', { args: refArguments(ref), write: false }, options);
+    return found[0] ?? null;
   }
 
   /**
@@ -103,10 +120,10 @@ export class Messages {
    * ```
    */
   async list(options: ListMessagesOptions): Promise<Page<Message>> {
-    checkOptions(shapes.listMessages, options)
-    const args = withoutNulls(argumentsOf(options))
-    const reply = await this.#caller.call({ verb: 'messages.list', write: false, args }, options)
-    return readMessages(reply, this.#caller.readText)
+    checkOptions(shapes.listMessages, options);
+    const args = withoutNulls(argumentsOf(options));
+    const reply = await this.#caller.call({ verb: 'messages.list', write: false, args }, options);
+    return readMessages(reply, this.#caller.readText);
   }
 
   /**
@@ -127,20 +144,20 @@ export class Messages {
    * ```
    */
   async *iterate(options: IterateOptions): AsyncGenerator<Message, void, undefined> {
-    checkOptions(shapes.iterateMessages, options)
-    const { sessionId, botId, ...wait } = options
-    let list: ListMessagesOptions
-    let page: Page<Message> | undefined
+    checkOptions(shapes.iterateMessages, options);
+    const { sessionId, botId, ...wait } = options;
+    let list: ListMessagesOptions;
+    let page: Page<Message> | undefined;
     if (sessionId === undefined) {
-      list = { botId, order: 'asc', limit: ITERATE_ROWS, ...wait }
-      page = await this.list(list)
+      list = { botId, order: 'asc', limit: ITERATE_ROWS, ...wait };
+      page = await this.list(list);
     } else {
-      list = { sessionId, limit: ITERATE_ROWS, ...wait }
-      page = await this.#firstPage(sessionId, list)
+      list = { sessionId, limit: ITERATE_ROWS, ...wait };
+      page = await this.#firstPage(list);
     }
     while (page !== undefined) {
-      yield* page.items
-      page = page.nextCursor === null ? undefined : await this.list({ ...list, cursor: page.nextCursor })
+      yield* page.items;
+      page = page.nextCursor === null ? undefined : await this.list({ ...list, cursor: page.nextCursor });
     }
   }
 
@@ -150,17 +167,21 @@ export class Messages {
    * Errors: `NOT_FOUND`.
    */
   async branches(ref: Ref, options: CallOptions = {}): Promise<Message[]> {
-    checkArgument('ref', shapes.ref, ref)
-    checkOptions(shapes.callOptions, options)
-    return this.#messages('messages.branches', { args: refArguments(ref), write: false }, options)
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.callOptions, options);
+    return this.#messages('messages.branches', { args: refArguments(ref), write: false }, options);
   }
 
-  /** Every message of a session, without its body, in the order of `seq`: parents before children. */
+  /**
+   * Every message of a session, without its body, in the order of `seq`: parents before children.
+   *
+   * Errors: `NOT_FOUND`.
+   */
   async tree(sessionId: string, options: CallOptions = {}): Promise<TreeNode[]> {
-    checkArgument('sessionId', shapes.id, sessionId)
-    checkOptions(shapes.callOptions, options)
-    const reply = await this.#caller.call({ verb: 'messages.tree', write: false, args: { sessionId } }, options)
-    return readTree(reply, this.#caller.readText)
+    checkArgument('sessionId', shapes.id, sessionId);
+    checkOptions(shapes.callOptions, options);
+    const reply = await this.#caller.call({ verb: 'messages.tree', write: false, args: { sessionId } }, options);
+    return readTree(reply, this.#caller.readText);
   }
 
   /**
@@ -170,11 +191,11 @@ export class Messages {
    * Errors: `NOT_FOUND`.
    */
   async update(ref: Ref, patch: MessagePatch, options: CallOptions = {}): Promise<Message> {
-    checkArgument('ref', shapes.ref, ref)
-    checkArgument('patch', shapes.messagePatch, patch)
-    checkOptions(shapes.callOptions, options)
-    const args = { ...refArguments(ref), patch: patchArguments(patch) }
-    return only(await this.#messages('messages.update', { args }, options))
+    checkArgument('ref', shapes.ref, ref);
+    checkArgument('patch', shapes.messagePatch, patch);
+    checkOptions(shapes.callOptions, options);
+    const args = { ...refArguments(ref), patch: patchArguments(patch) };
+    return only(await this.#messages('messages.update', { args }, options));
   }
 
   /**
@@ -196,11 +217,11 @@ export class Messages {
    * ```
    */
   async edit(ref: Ref, body: Body, options: CallOptions = {}): Promise<Message> {
-    checkArgument('ref', shapes.ref, ref)
-    checkArgument('body', shapes.messageBody, body)
-    checkOptions(shapes.callOptions, options)
-    const rows = checked('body', () => packBody(body))
-    return only(await this.#messages('messages.edit', { args: refArguments(ref), rows }, options))
+    checkArgument('ref', shapes.ref, ref);
+    checkArgument('body', shapes.messageBody, body);
+    checkOptions(shapes.callOptions, options);
+    const rows = checked('body', () => packBody(body));
+    return only(await this.#messages('messages.edit', { args: refArguments(ref), rows }, options));
   }
 
   /**
@@ -209,23 +230,22 @@ export class Messages {
    * Errors: `NOT_FOUND`.
    */
   async switchTo(ref: Ref, options: CallOptions = {}): Promise<Session> {
-    checkArgument('ref', shapes.ref, ref)
-    checkOptions(shapes.callOptions, options)
-    const reply = await this.#caller.call(
-      { verb: 'messages.switchTo', write: true, args: refArguments(ref) },
-      options,
-    )
-    return only(readSessions(reply, this.#caller.readText).items)
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.callOptions, options);
+    const reply = await this.#caller.call({ verb: 'messages.switchTo', write: true, args: refArguments(ref) }, options);
+    return only(readSessions(reply, this.#caller.readText).items);
   }
 
   /**
    * Puts a message into the trash, or removes it for good with `permanent: true`. Its children stay.
-   * Counts what went; 0 where there was nothing.
+   * Counts what went.
+   *
+   * Errors: `NOT_FOUND`.
    */
   async delete(ref: Ref, options: DeleteOptions = {}): Promise<Count> {
-    checkArgument('ref', shapes.ref, ref)
-    checkOptions(shapes.deleteOptions, options)
-    return this.#count('messages.delete', { ...refArguments(ref), ...argumentsOf(options) }, options)
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.deleteOptions, options);
+    return this.#count('messages.delete', { ...refArguments(ref), ...argumentsOf(options) }, options);
   }
 
   /**
@@ -234,9 +254,9 @@ export class Messages {
    * Errors: `NOT_FOUND`.
    */
   async restore(ref: Ref, options: CallOptions = {}): Promise<Message> {
-    checkArgument('ref', shapes.ref, ref)
-    checkOptions(shapes.callOptions, options)
-    return only(await this.#messages('messages.restore', { args: refArguments(ref) }, options))
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.callOptions, options);
+    return only(await this.#messages('messages.restore', { args: refArguments(ref) }, options));
   }
 
   /**
@@ -244,28 +264,37 @@ export class Messages {
    * for good. An empty filter is an error, so that nobody empties a store by a slip.
    */
   async deleteWhere(filter: MessageFilter, options: DeleteOptions = {}): Promise<Count> {
-    checkArgument('filter', shapes.messageFilter, filter)
-    checkOptions(shapes.deleteOptions, options)
-    return this.#count('messages.deleteWhere', { ...argumentsOf(filter), ...argumentsOf(options) }, options)
+    checkArgument('filter', shapes.messageFilter, filter);
+    checkOptions(shapes.deleteOptions, options);
+    return this.#count('messages.deleteWhere', { ...argumentsOf(filter), ...argumentsOf(options) }, options);
   }
 
   async #write(verb: string, messages: NewMessage[], options: CallOptions): Promise<Message[]> {
-    checkArgument('messages', shapes.newMessages, messages)
-    checkOptions(shapes.callOptions, options)
-    if (messages.length === 0) return []
-    const rows = checked('messages', () => packNewMessages(messages))
-    return this.#messages(verb, { rows }, options)
+    checkArgument('messages', shapes.newMessages, messages);
+    checkOptions(shapes.callOptions, options);
+    if (messages.length === 0) return [];
+    const rows = checked('messages', () => packNewMessages(messages));
+    return this.#messages(verb, { rows }, options);
   }
 
   /** The first page of a session: lists open at their end, so it is looked up around the first message. */
-  async #firstPage(sessionId: string, list: ListMessagesOptions): Promise<Page<Message> | undefined> {
-    const { signal, timeoutMs } = list
-    const nodes = await this.tree(sessionId, { signal, timeoutMs })
-    const first = nodes.find((node) => node.active && node.deletedAt === null)
-    if (first === undefined) return undefined
-    let page = await this.list({ ...list, sessionId, around: first.id } as ListMessagesOptions)
-    while (page.prevCursor !== null) page = await this.list({ ...list, cursor: page.prevCursor })
-    return page
+  async #firstPage(list: ListSessionMessagesOptions): Promise<Page<Message> | undefined> {
+    const first = await this.#firstId(list);
+    if (first === undefined) return undefined;
+    let page = await this.list({ ...list, around: first });
+    while (page.prevCursor !== null) page = await this.list({ ...list, cursor: page.prevCursor });
+    return page;
+  }
+
+  /** The first message of a session's active path; none where there is no such session either. */
+  async #firstId({ sessionId, signal, timeoutMs }: ListSessionMessagesOptions): Promise<string | undefined> {
+    try {
+      const nodes = await this.tree(sessionId, { signal, timeoutMs });
+      return nodes.find((node) => node.active && node.deletedAt === null)?.id;
+    } catch (error) {
+      if (error instanceof ChatStoreError && error.code === 'NOT_FOUND') return undefined;
+      throw error;
+    }
   }
 
   async #messages(
@@ -273,28 +302,29 @@ export class Messages {
     request: { args?: object; rows?: Uint8Array; write?: boolean },
     options: CallOptions,
   ): Promise<Message[]> {
-    const reply = await this.#caller.call({ verb, write: true, ...request }, options)
-    return readMessages(reply, this.#caller.readText).items
+    const reply = await this.#caller.call({ verb, write: true, ...request }, options);
+    return readMessages(reply, this.#caller.readText).items;
   }
 
   async #count(verb: string, args: object, options: CallOptions): Promise<Count> {
-    const reply = await this.#caller.call({ verb, write: true, args }, options)
-    return readCount(reply, this.#caller.readText)
+    const reply = await this.#caller.call({ verb, write: true, args }, options);
+    return readCount(reply, this.#caller.readText);
   }
 }
 
 /** A whole message may be given as a reference: only these two fields cross. */
 function refArguments(ref: Ref): Record<string, unknown> {
-  return { sessionId: ref.sessionId, id: ref.id }
+  return { sessionId: ref.sessionId, id: ref.id };
 }
 
 function patchArguments(patch: MessagePatch): Record<string, unknown> {
-  const { content, parts, ...rest } = patch
-  const args = jsonFields('patch', argumentsOf(rest), ['error', 'metadata'])
-  if (rest.usage !== undefined && rest.usage !== null) args['usage'] = argumentsOf(rest.usage)
-  if (content === undefined && parts === undefined) return args
-  const body = checked('patch', () => bodyColumns(parts === undefined ? { content: content as string } : { parts }))
-  if (typeof body.text === 'string') args['text'] = body.text
-  else args['parts'] = body.parts
-  return args
+  const { content, parts, ...rest } = patch;
+  const body: Body | undefined = parts !== undefined ? { parts } : content !== undefined ? { content } : undefined;
+  const args = jsonFields('patch', argumentsOf(rest), ['error', 'metadata']);
+  if (rest.usage !== undefined && rest.usage !== null) args['usage'] = argumentsOf(rest.usage);
+  if (body === undefined) return args;
+  const columns = checked('patch', () => bodyColumns(body));
+  if (typeof columns.text === 'string') args['text'] = columns.text;
+  else args['parts'] = columns.parts;
+  return args;
 }

@@ -5,101 +5,105 @@
  * down). Takes messages that have been checked. Must not know: who sends the buffer, or where.
  */
 
-import { Fault, checked, jsonText } from './arguments.js'
-import { limits } from './shapes.js'
-import type { Body, NewMessage, Part } from './types.js'
+import { Fault, checked, jsonText } from './arguments.js';
+import { limits } from './shapes.js';
+import type { Body, NewMessage, Part } from './types.js';
 
-const KIND_NEW_MESSAGES = 16
-const HEADER_BYTES = 32
-const NO_CURSOR = 0xffffffff
-const NULL_LENGTH = 0xffffffff
-const ABSENT_LENGTH = 0xfffffffe
-const IN_UTF8_BLOCK = 0x80000000
-const MODE_NULL = 0
-const MODE_EACH = 1
-const MODE_SAME = 2
-const MAX_BUFFER_BYTES = 2 ** 30
-const KEPT_SCRATCH_BYTES = 1 << 20
+const KIND_NEW_MESSAGES = 16;
+const HEADER_BYTES = 32;
+const NO_CURSOR = 0xffffffff;
+const NULL_LENGTH = 0xffffffff;
+const ABSENT_LENGTH = 0xfffffffe;
+const IN_UTF8_BLOCK = 0x80000000;
+const MODE_NULL = 0;
+const MODE_EACH = 1;
+const MODE_SAME = 2;
+const MAX_BUFFER_BYTES = 2 ** 30;
+const KEPT_SCRATCH_BYTES = 1 << 20;
 
-type Text = string | null | undefined
+type Text = string | null | undefined;
 
-const encoder = new TextEncoder()
-let scratch = new Uint8Array(64 * 1024)
+const encoder = new TextEncoder();
+let scratch = new Uint8Array(64 * 1024);
 
 /** The columns of one message's payload: plain text crosses as text, all else as JSON. */
 export function bodyColumns(body: Body): { text: Text; parts: Text } {
-  if (body.content !== undefined) return { text: body.content, parts: null }
-  const parts = body.parts as Part[]
-  const plain = plainText(parts)
-  if (plain !== undefined) return { text: plain, parts: null }
+  if (body.content !== undefined) return { text: body.content, parts: null };
+  const parts = body.parts as Part[];
+  const plain = plainText(parts);
+  if (plain !== undefined) return { text: plain, parts: null };
   try {
-    return { text: undefined, parts: jsonText(parts, limits.contentBytes) }
+    return { text: undefined, parts: jsonText(parts, limits.contentBytes) };
   } catch (fault) {
-    throw fault instanceof Fault ? fault.under('parts') : fault
+    throw fault instanceof Fault ? fault.under('parts') : fault;
   }
 }
 
 /** The text of `[{ type: 'text', text }]`, with its keys in that order, so that it comes back the same. */
 function plainText(parts: Part[]): string | undefined {
-  const part = parts[0]
-  if (parts.length !== 1 || part === undefined || part.type !== 'text') return undefined
-  const plain = part['text']
-  if (typeof plain !== 'string') return undefined
-  const keys = Object.keys(part)
-  return keys.length === 2 && keys[0] === 'type' ? plain : undefined
+  const part = parts[0];
+  if (parts.length !== 1 || part === undefined || part.type !== 'text') return undefined;
+  const plain = part['text'];
+  if (typeof plain !== 'string') return undefined;
+  const keys = Object.keys(part);
+  return keys.length === 2 && keys[0] === 'type' ? plain : undefined;
 }
 
 /** JSON text of an optional field; null and absent cross as what they are. */
 function jsonColumn(name: string, value: unknown): Text {
-  if (value === undefined || value === null) return value
+  if (value === undefined || value === null) return value;
   try {
-    return jsonText(value, limits.jsonBytes)
+    return jsonText(value, limits.jsonBytes);
   } catch (fault) {
-    throw fault instanceof Fault ? fault.under(name) : fault
+    throw fault instanceof Fault ? fault.under(name) : fault;
   }
 }
 
 /** A copy of an argument's fields with these as JSON text, which is how they cross. */
-export function jsonFields(argument: string, fields: Record<string, unknown>, names: string[]): Record<string, unknown> {
-  const copy = { ...fields }
+export function jsonFields(
+  argument: string,
+  fields: Record<string, unknown>,
+  names: string[],
+): Record<string, unknown> {
+  const copy = { ...fields };
   checked(argument, () => {
-    for (const name of names) if (name in copy) copy[name] = jsonColumn(name, copy[name])
-  })
-  return copy
+    for (const name of names) if (name in copy) copy[name] = jsonColumn(name, copy[name]);
+  });
+  return copy;
 }
 
 /** Packs one checked message. */
 export function packNewMessage(message: NewMessage): Uint8Array {
-  const columns = makeColumns(1)
-  fillRow(columns, 0, message)
-  return write(1, columns)
+  const columns = makeColumns(1);
+  fillRow(columns, 0, message);
+  return write(1, columns);
 }
 
 /** Packs checked messages into a buffer of their own. */
 export function packNewMessages(messages: readonly NewMessage[]): Uint8Array {
-  const columns = makeColumns(messages.length)
-  let i = 0
+  const columns = makeColumns(messages.length);
+  let i = 0;
   try {
-    for (; i < messages.length; i++) fillRow(columns, i, messages[i] as NewMessage)
+    for (; i < messages.length; i++) fillRow(columns, i, messages[i] as NewMessage);
   } catch (fault) {
-    throw fault instanceof Fault ? fault.under(i) : fault
+    throw fault instanceof Fault ? fault.under(i) : fault;
   }
-  return write(messages.length, columns)
+  return write(messages.length, columns);
 }
 
 /** Packs a payload as a message whose other columns are empty. */
 export function packBody(body: Body): Uint8Array {
-  const columns = makeColumns(1)
-  const { text, parts } = bodyColumns(body)
-  columns.text[0] = text
-  columns.parts[0] = parts
-  return write(1, columns)
+  const columns = makeColumns(1);
+  const { text, parts } = bodyColumns(body);
+  columns.text[0] = text;
+  columns.parts[0] = parts;
+  return write(1, columns);
 }
 
 /** One array a column; the order of the names is the order in the buffer. */
 function makeColumns(rows: number) {
-  const number = (): number[] => Array<number>(rows).fill(NaN)
-  const text = (): Text[] => Array<Text>(rows).fill(undefined)
+  const number = (): number[] => Array<number>(rows).fill(NaN);
+  const text = (): Text[] => Array<Text>(rows).fill(undefined);
   return {
     createdAt: number(),
     inputTokens: number(),
@@ -120,129 +124,129 @@ function makeColumns(rows: number) {
     error: text(),
     model: text(),
     metadata: text(),
-  }
+  };
 }
 
-type Columns = ReturnType<typeof makeColumns>
+type Columns = ReturnType<typeof makeColumns>;
 
-const NUMBER_COLUMNS = 7
+const NUMBER_COLUMNS = 7;
 
 function fillRow(columns: Columns, i: number, message: NewMessage): void {
-  if (message.createdAt !== undefined) columns.createdAt[i] = message.createdAt
-  const usage = message.usage
+  if (message.createdAt !== undefined) columns.createdAt[i] = message.createdAt;
+  const usage = message.usage;
   if (usage !== undefined && usage !== null) {
-    columns.inputTokens[i] = usage.inputTokens ?? NaN
-    columns.outputTokens[i] = usage.outputTokens ?? NaN
-    columns.reasoningTokens[i] = usage.reasoningTokens ?? NaN
-    columns.cachedTokens[i] = usage.cachedTokens ?? NaN
-    columns.costUsd[i] = usage.costUsd ?? NaN
-    columns.durationMs[i] = usage.durationMs ?? NaN
+    columns.inputTokens[i] = usage.inputTokens ?? NaN;
+    columns.outputTokens[i] = usage.outputTokens ?? NaN;
+    columns.reasoningTokens[i] = usage.reasoningTokens ?? NaN;
+    columns.cachedTokens[i] = usage.cachedTokens ?? NaN;
+    columns.costUsd[i] = usage.costUsd ?? NaN;
+    columns.durationMs[i] = usage.durationMs ?? NaN;
   }
-  columns.sessionId[i] = message.sessionId
-  columns.id[i] = message.id
-  columns.role[i] = message.role
-  columns.botId[i] = message.botId
-  columns.parentId[i] = message.parentId
+  columns.sessionId[i] = message.sessionId;
+  columns.id[i] = message.id;
+  columns.role[i] = message.role;
+  columns.botId[i] = message.botId;
+  columns.parentId[i] = message.parentId;
   if (message.content !== undefined) {
-    columns.text[i] = message.content
-    columns.parts[i] = null
+    columns.text[i] = message.content;
+    columns.parts[i] = null;
   } else {
-    const body = bodyColumns(message)
-    columns.text[i] = body.text
-    columns.parts[i] = body.parts
+    const body = bodyColumns(message);
+    columns.text[i] = body.text;
+    columns.parts[i] = body.parts;
   }
-  columns.status[i] = message.status
-  columns.finishReason[i] = message.finishReason
-  columns.error[i] = jsonColumn('error', message.error)
-  columns.model[i] = message.model
-  columns.metadata[i] = jsonColumn('metadata', message.metadata)
+  columns.status[i] = message.status;
+  columns.finishReason[i] = message.finishReason;
+  columns.error[i] = jsonColumn('error', message.error);
+  columns.model[i] = message.model;
+  columns.metadata[i] = jsonColumn('metadata', message.metadata);
 }
 
 function numberMode(values: number[]): number {
-  const first = values[0]!
-  for (let i = 1; i < values.length; i++) if (!Object.is(values[i], first)) return MODE_EACH
-  return Number.isNaN(first) ? MODE_NULL : MODE_SAME
+  const first = values[0]!;
+  for (let i = 1; i < values.length; i++) if (!Object.is(values[i], first)) return MODE_EACH;
+  return Number.isNaN(first) ? MODE_NULL : MODE_SAME;
 }
 
 function textMode(values: Text[]): number {
-  const first = values[0]
-  for (let i = 1; i < values.length; i++) if (values[i] !== first) return MODE_EACH
-  return first === null ? MODE_NULL : MODE_SAME
+  const first = values[0];
+  for (let i = 1; i < values.length; i++) if (values[i] !== first) return MODE_EACH;
+  return first === null ? MODE_NULL : MODE_SAME;
 }
 
-const valuesIn = (mode: number, rows: number): number => (mode === MODE_NULL ? 0 : mode === MODE_EACH ? rows : 1)
+const valuesIn = (mode: number, rows: number): number => (mode === MODE_NULL ? 0 : mode === MODE_EACH ? rows : 1);
 
 function write(rows: number, columns: Columns): Uint8Array {
-  const all = Object.values(columns)
-  const numbers = all.slice(0, NUMBER_COLUMNS) as number[][]
-  const texts = all.slice(NUMBER_COLUMNS) as Text[][]
+  const all = Object.values(columns);
+  const numbers = all.slice(0, NUMBER_COLUMNS) as number[][];
+  const texts = all.slice(NUMBER_COLUMNS) as Text[][];
   // Of no rows there is no first value that could stand for all.
-  const numberModes = rows === 0 ? numbers.map(() => MODE_NULL) : numbers.map(numberMode)
-  const textModes = rows === 0 ? texts.map(() => MODE_NULL) : texts.map(textMode)
-  const modes = [...numberModes, ...textModes]
-  const numbersAt = HEADER_BYTES + Math.ceil(modes.length / 8) * 8
-  const lengthsAt = numbersAt + 8 * numberModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0)
-  const blockAt = lengthsAt + 4 * textModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0)
+  const numberModes = rows === 0 ? numbers.map(() => MODE_NULL) : numbers.map(numberMode);
+  const textModes = rows === 0 ? texts.map(() => MODE_NULL) : texts.map(textMode);
+  const modes = [...numberModes, ...textModes];
+  const numbersAt = HEADER_BYTES + Math.ceil(modes.length / 8) * 8;
+  const lengthsAt = numbersAt + 8 * numberModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0);
+  const blockAt = lengthsAt + 4 * textModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0);
 
-  reserve(0, blockAt)
-  const floats = new Float64Array(scratch.buffer, numbersAt, (lengthsAt - numbersAt) / 8)
-  let float = 0
+  reserve(0, blockAt);
+  const floats = new Float64Array(scratch.buffer, numbersAt, (lengthsAt - numbersAt) / 8);
+  let float = 0;
   for (const [c, values] of numbers.entries()) {
-    const count = valuesIn(numberModes[c]!, rows)
-    for (let i = 0; i < count; i++) floats[float++] = values[i]!
+    const count = valuesIn(numberModes[c]!, rows);
+    for (let i = 0; i < count; i++) floats[float++] = values[i]!;
   }
 
-  const lengths = new Uint32Array((blockAt - lengthsAt) / 4)
-  let length = 0
-  let end = blockAt
+  const lengths = new Uint32Array((blockAt - lengthsAt) / 4);
+  let length = 0;
+  let end = blockAt;
   for (const [c, values] of texts.entries()) {
-    const count = valuesIn(textModes[c]!, rows)
-    end = writeTexts(values, count, lengths.subarray(length, length + count), end)
-    length += count
+    const count = valuesIn(textModes[c]!, rows);
+    end = writeTexts(values, count, lengths.subarray(length, length + count), end);
+    length += count;
   }
 
-  const view = new DataView(scratch.buffer)
-  const header = [KIND_NEW_MESSAGES, rows, numbers.length, texts.length, 0, end - blockAt, NO_CURSOR, NO_CURSOR]
-  for (const [i, value] of header.entries()) view.setUint32(4 * i, value, true)
-  scratch.fill(0, HEADER_BYTES, numbersAt)
-  scratch.set(modes, HEADER_BYTES)
-  scratch.set(new Uint8Array(lengths.buffer), lengthsAt)
-  return take(end)
+  const view = new DataView(scratch.buffer);
+  const header = [KIND_NEW_MESSAGES, rows, numbers.length, texts.length, 0, end - blockAt, NO_CURSOR, NO_CURSOR];
+  for (const [i, value] of header.entries()) view.setUint32(4 * i, value, true);
+  scratch.fill(0, HEADER_BYTES, numbersAt);
+  scratch.set(modes, HEADER_BYTES);
+  scratch.set(new Uint8Array(lengths.buffer), lengthsAt);
+  return take(end);
 }
 
 /** Writes the first `count` texts of a column and their lengths; returns where they end. */
 function writeTexts(values: Text[], count: number, lengths: Uint32Array, start: number): number {
-  let end = start
+  let end = start;
   for (let i = 0; i < count; i++) {
-    const value = values[i]
+    const value = values[i];
     if (typeof value !== 'string') {
-      lengths[i] = value === null ? NULL_LENGTH : ABSENT_LENGTH
-      continue
+      lengths[i] = value === null ? NULL_LENGTH : ABSENT_LENGTH;
+      continue;
     }
-    reserve(end, value.length * 3)
-    const { written } = encoder.encodeInto(value, scratch.subarray(end))
-    lengths[i] = (IN_UTF8_BLOCK | written) >>> 0
-    end += written
+    reserve(end, value.length * 3);
+    const { written } = encoder.encodeInto(value, scratch.subarray(end));
+    lengths[i] = (IN_UTF8_BLOCK | written) >>> 0;
+    end += written;
   }
-  return end
+  return end;
 }
 
 /** Makes room for `bytes` more after the first `used`, which are kept. */
 function reserve(used: number, bytes: number): void {
-  const needed = used + bytes
-  if (needed <= scratch.length) return
+  const needed = used + bytes;
+  if (needed <= scratch.length) return;
   if (needed > MAX_BUFFER_BYTES) {
-    throw new Fault('at most 1 GiB in one call', 'more', { code: 'TOO_LARGE' })
+    throw new Fault('at most 1 GiB in one call', 'more', { code: 'TOO_LARGE' });
   }
-  const grown = new Uint8Array(Math.min(MAX_BUFFER_BYTES, Math.max(needed, scratch.length * 2)))
-  grown.set(scratch.subarray(0, used))
-  scratch = grown
+  const grown = new Uint8Array(Math.min(MAX_BUFFER_BYTES, Math.max(needed, scratch.length * 2)));
+  grown.set(scratch.subarray(0, used));
+  scratch = grown;
 }
 
 /** The first `size` bytes as a buffer that is the caller's own. */
 function take(size: number): Uint8Array {
-  if (scratch.length <= KEPT_SCRATCH_BYTES) return scratch.slice(0, size)
-  const taken = scratch.subarray(0, size)
-  scratch = new Uint8Array(64 * 1024)
-  return taken
+  if (scratch.length <= KEPT_SCRATCH_BYTES) return scratch.slice(0, size);
+  const taken = scratch.subarray(0, size);
+  scratch = new Uint8Array(64 * 1024);
+  return taken;
 }

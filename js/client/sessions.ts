@@ -4,20 +4,32 @@
  * Holds: one method a verb, which checks, calls and reads the reply. Must not know: the host.
  */
 
-import { checkArgument } from './arguments.js'
-import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js'
-import { jsonFields } from './pack.js'
-import { readCount, readSessions } from './rows.js'
-import * as shapes from './shapes.js'
-import type { CallOptions, Count, CreateSessionOptions, DeleteOptions, ListSessionsOptions, NewSession, Page, PurgeOptions, Ref, Session, SessionPatch } from './types.js'
+import { checkArgument } from './arguments.js';
+import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js';
+import { jsonFields } from './pack.js';
+import { readCount, readSessions } from './rows.js';
+import * as shapes from './shapes.js';
+import type {
+  CallOptions,
+  Count,
+  CreateSessionOptions,
+  DeleteOptions,
+  ListSessionsOptions,
+  NewSession,
+  Page,
+  PurgeOptions,
+  Ref,
+  Session,
+  SessionPatch,
+} from './types.js';
 
 /** The verbs of sessions (threads, conversations), on a store or in a transaction. */
 export class Sessions {
-  readonly #caller: Caller
+  readonly #caller: Caller;
 
   /** @internal */
   constructor(caller: Caller) {
-    this.#caller = caller
+    this.#caller = caller;
   }
 
   /**
@@ -38,18 +50,18 @@ export class Sessions {
    * ```
    */
   async create(session: NewSession = {}, options: CreateSessionOptions = {}): Promise<Session> {
-    checkArgument('session', shapes.newSession, session)
-    checkOptions(shapes.createSessionOptions, options)
-    const args = { ...jsonFields('session', withoutNulls(session), ['metadata']), ...argumentsOf(options) }
-    return this.#one('sessions.create', args, options)
+    checkArgument('session', shapes.newSession, session);
+    checkOptions(shapes.createSessionOptions, options);
+    const args = { ...jsonFields('session', withoutNulls(session), ['metadata']), ...argumentsOf(options) };
+    return this.#one('sessions.create', args, options);
   }
 
   /** The session with this id, also when it is in the trash (`deletedAt` set); null where there is none. */
   async get(id: string, options: CallOptions = {}): Promise<Session | null> {
-    checkArgument('id', shapes.id, id)
-    checkOptions(shapes.callOptions, options)
-    const reply = await this.#caller.call({ verb: 'sessions.get', write: false, args: { id } }, options)
-    return readSessions(reply, this.#caller.readText).items[0] ?? null
+    checkArgument('id', shapes.id, id);
+    checkOptions(shapes.callOptions, options);
+    const reply = await this.#caller.call({ verb: 'sessions.get', write: false, args: { id } }, options);
+    return readSessions(reply, this.#caller.readText).items[0] ?? null;
   }
 
   /**
@@ -58,10 +70,10 @@ export class Sessions {
    * Errors: `INVALID_CURSOR` where the cursor is not one of this list with these filters.
    */
   async list(options: ListSessionsOptions = {}): Promise<Page<Session>> {
-    checkOptions(shapes.listSessions, options)
-    const args = withoutNulls(argumentsOf(options))
-    const reply = await this.#caller.call({ verb: 'sessions.list', write: false, args }, options)
-    return readSessions(reply, this.#caller.readText)
+    checkOptions(shapes.listSessions, options);
+    const args = withoutNulls(argumentsOf(options));
+    const reply = await this.#caller.call({ verb: 'sessions.list', write: false, args }, options);
+    return readSessions(reply, this.#caller.readText);
   }
 
   /**
@@ -70,10 +82,10 @@ export class Sessions {
    * Errors: `NOT_FOUND`; `CONSTRAINT_FOREIGN_KEY` where the bot or the head does not exist.
    */
   async update(id: string, patch: SessionPatch, options: CallOptions = {}): Promise<Session> {
-    checkArgument('id', shapes.id, id)
-    checkArgument('patch', shapes.sessionPatch, patch)
-    checkOptions(shapes.callOptions, options)
-    return this.#one('sessions.update', { id, patch: jsonFields('patch', argumentsOf(patch), ['metadata']) }, options)
+    checkArgument('id', shapes.id, id);
+    checkArgument('patch', shapes.sessionPatch, patch);
+    checkOptions(shapes.callOptions, options);
+    return this.#one('sessions.update', { id, patch: jsonFields('patch', argumentsOf(patch), ['metadata']) }, options);
   }
 
   /**
@@ -82,19 +94,21 @@ export class Sessions {
    * Errors: `NOT_FOUND`.
    */
   async fork(from: Ref, options: CallOptions = {}): Promise<Session> {
-    checkArgument('from', shapes.ref, from)
-    checkOptions(shapes.callOptions, options)
-    return this.#one('sessions.fork', { sessionId: from.sessionId, id: from.id }, options)
+    checkArgument('from', shapes.ref, from);
+    checkOptions(shapes.callOptions, options);
+    return this.#one('sessions.fork', { sessionId: from.sessionId, id: from.id }, options);
   }
 
   /**
    * Puts a session into the trash, or removes it and its messages for good with `permanent: true`.
-   * Counts what went; 0 where there was nothing.
+   * Counts what went.
+   *
+   * Errors: `NOT_FOUND`.
    */
   async delete(id: string, options: DeleteOptions = {}): Promise<Count> {
-    checkArgument('id', shapes.id, id)
-    checkOptions(shapes.deleteOptions, options)
-    return this.#count('sessions.delete', { id, ...argumentsOf(options) }, options)
+    checkArgument('id', shapes.id, id);
+    checkOptions(shapes.deleteOptions, options);
+    return this.#count('sessions.delete', { id, ...argumentsOf(options) }, options);
   }
 
   /**
@@ -103,24 +117,24 @@ export class Sessions {
    * Errors: `NOT_FOUND`.
    */
   async restore(id: string, options: CallOptions = {}): Promise<Session> {
-    checkArgument('id', shapes.id, id)
-    checkOptions(shapes.callOptions, options)
-    return this.#one('sessions.restore', { id }, options)
+    checkArgument('id', shapes.id, id);
+    checkOptions(shapes.callOptions, options);
+    return this.#one('sessions.restore', { id }, options);
   }
 
   /** Removes for good what went into the trash before a time. Counts what went. */
   async purge(options: PurgeOptions): Promise<Count> {
-    checkOptions(shapes.purgeOptions, options)
-    return this.#count('sessions.purge', { deletedBefore: options.deletedBefore }, options)
+    checkOptions(shapes.purgeOptions, options);
+    return this.#count('sessions.purge', { deletedBefore: options.deletedBefore }, options);
   }
 
   async #one(verb: string, args: object, options: CallOptions): Promise<Session> {
-    const reply = await this.#caller.call({ verb, write: true, args }, options)
-    return only(readSessions(reply, this.#caller.readText).items)
+    const reply = await this.#caller.call({ verb, write: true, args }, options);
+    return only(readSessions(reply, this.#caller.readText).items);
   }
 
   async #count(verb: string, args: object, options: CallOptions): Promise<Count> {
-    const reply = await this.#caller.call({ verb, write: true, args }, options)
-    return readCount(reply, this.#caller.readText)
+    const reply = await this.#caller.call({ verb, write: true, args }, options);
+    return readCount(reply, this.#caller.readText);
   }
 }

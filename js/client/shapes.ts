@@ -5,11 +5,11 @@
  * Must not know: how a check works, or how arguments cross to the core.
  */
 
-import * as check from './arguments.js'
-import { Fault, describe, shape, text } from './arguments.js'
+import * as check from './arguments.js';
+import { Fault, describe, shape, text } from './arguments.js';
 
-const KIB = 1024
-const MIB = 1024 * KIB
+const KIB = 1024;
+const MIB = 1024 * KIB;
 
 /** The limits, in bytes of UTF-8 or in items. */
 export const limits = {
@@ -29,41 +29,41 @@ export const limits = {
   queryRowsDefault: 10_000,
   queryRows: 100_000,
   batchMessages: 100_000,
-} as const
+} as const;
 
 /** `setTimeout` counts in 32 bits. */
-const MAX_TIMEOUT_MS = 2_147_483_647
+const MAX_TIMEOUT_MS = 2_147_483_647;
 
-export const id = text(limits.idBytes)
-const name = text(limits.nameBytes)
-const model = check.nullable(text(limits.modelBytes))
-const title = check.nullable(text(limits.titleBytes, { empty: true }))
-const sessionStatus = check.oneOf('active', 'archived')
-const messageStatus = check.oneOf('pending', 'streaming', 'complete', 'incomplete', 'error')
-const tags = check.list(text(limits.tagBytes), limits.tags)
-const tokens = check.integer(0, Number.MAX_SAFE_INTEGER)
-const timeoutMs = check.integer(1, MAX_TIMEOUT_MS)
+export const id = text(limits.idBytes);
+const name = text(limits.nameBytes);
+const model = check.nullable(text(limits.modelBytes));
+const title = check.nullable(text(limits.titleBytes, { empty: true }));
+const sessionStatus = check.oneOf('active', 'archived');
+const messageStatus = check.oneOf('pending', 'streaming', 'complete', 'incomplete', 'error');
+const tags = check.list(text(limits.tagBytes), limits.tags);
+const tokens = check.integer(0, Number.MAX_SAFE_INTEGER);
+const timeoutMs = check.integer(1, MAX_TIMEOUT_MS);
 
-const callFields = { signal: check.abortSignal, timeoutMs }
+const callFields = { signal: check.abortSignal, timeoutMs };
 const pageFields = {
   limit: check.integer(1, limits.pageRows),
   cursor: check.nullable(text(10 * KIB)),
   ...callFields,
-}
+};
 
 /** Options that stand last: they may be left out. */
-const options = (fields: Record<string, check.Check>): check.Check => shape({ ...fields, ...callFields })
+const options = (fields: Record<string, check.Check>): check.Check => shape({ ...fields, ...callFields });
 const page = (fields: Record<string, check.Check>, rules?: (value: Record<string, unknown>) => void): check.Check =>
-  shape({ ...fields, ...pageFields }, rules === undefined ? {} : { rules })
+  shape({ ...fields, ...pageFields }, rules === undefined ? {} : { rules });
 
-export const callOptions = options({})
-export const openOptions = options({ durability: check.oneOf('strict', 'relaxed') })
-export const transactionOptions = options({ leaseMs: timeoutMs })
-export const deleteOptions = options({ permanent: check.flag })
-export const purgeOptions = shape({ deletedBefore: check.time, ...callFields }, { required: ['deletedBefore'] })
+export const callOptions = options({});
+export const openOptions = options({ durability: check.oneOf('strict', 'relaxed') });
+export const transactionOptions = options({ leaseMs: timeoutMs });
+export const deleteOptions = options({ permanent: check.flag });
+export const purgeOptions = shape({ deletedBefore: check.time, ...callFields }, { required: ['deletedBefore'] });
 
 /** Open, so that a whole message can stand for its reference. */
-export const ref = shape({ sessionId: id, id }, { required: ['sessionId', 'id'], open: true })
+export const ref = shape({ sessionId: id, id }, { required: ['sessionId', 'id'], open: true });
 
 export const newBot = shape(
   {
@@ -77,7 +77,7 @@ export const newBot = shape(
     createdAt: check.time,
   },
   { required: ['name'] },
-)
+);
 export const botPatch = shape({
   name,
   avatar: check.nullable(text(limits.jsonBytes, { empty: true })),
@@ -85,8 +85,8 @@ export const botPatch = shape({
   model,
   params: check.json,
   metadata: check.json,
-})
-export const listBots = page({ deleted: check.flag })
+});
+export const listBots = page({ deleted: check.flag });
 
 export const newSession = shape({
   id,
@@ -97,8 +97,8 @@ export const newSession = shape({
   tags,
   metadata: check.json,
   createdAt: check.time,
-})
-export const createSessionOptions = options({ ifExists: check.oneOf('error', 'return') })
+});
+export const createSessionOptions = options({ ifExists: check.oneOf('error', 'return') });
 export const sessionPatch = shape({
   title,
   pinned: check.flag,
@@ -107,34 +107,35 @@ export const sessionPatch = shape({
   metadata: check.json,
   headId: id,
   botId: check.nullable(id),
-})
+});
 export const listSessions = page({
   botId: id,
   status: sessionStatus,
   pinned: check.flag,
   tag: text(limits.tagBytes),
   deleted: check.flag,
-})
+});
 
-const content = text(limits.contentBytes, { empty: true })
+const content = text(limits.contentBytes, { empty: true });
 
 /** Plain text takes the short way: its check is worded for people who forgot the `type`. */
 function part(value: unknown): void {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new Fault('an object with a type', describe(value))
-  const { type } = value as { type?: unknown }
-  if (typeof type !== 'string' || type === '') throw new Fault('a non-empty string', describe(type), { path: 'type' })
-  check.json(value)
+  if (typeof value !== 'object' || value === null || Array.isArray(value))
+    throw new Fault('an object with a type', describe(value));
+  const { type } = value as { type?: unknown };
+  if (typeof type !== 'string' || type === '') throw new Fault('a non-empty string', describe(type), { path: 'type' });
+  check.json(value);
 }
-const parts = check.list(part, Number.MAX_SAFE_INTEGER)
+const parts = check.list(part, Number.MAX_SAFE_INTEGER);
 
 function eitherContentOrParts(value: Record<string, unknown>): void {
   if ((value['content'] === undefined) === (value['parts'] === undefined)) {
-    throw new Fault('either content or parts', value['content'] === undefined ? 'neither' : 'both')
+    throw new Fault('either content or parts', value['content'] === undefined ? 'neither' : 'both');
   }
 }
 
 function notContentAndParts(value: Record<string, unknown>): void {
-  if (value['content'] !== undefined && value['parts'] !== undefined) throw new Fault('content or parts', 'both')
+  if (value['content'] !== undefined && value['parts'] !== undefined) throw new Fault('content or parts', 'both');
 }
 
 const usage = check.nullable(
@@ -146,8 +147,8 @@ const usage = check.nullable(
     costUsd: check.amount,
     durationMs: tokens,
   }),
-)
-const finishReason = check.nullable(text(limits.modelBytes, { empty: true }))
+);
+const finishReason = check.nullable(text(limits.modelBytes, { empty: true }));
 
 export const newMessage = shape(
   {
@@ -167,17 +168,17 @@ export const newMessage = shape(
     metadata: check.json,
   },
   { required: ['sessionId', 'role'], rules: eitherContentOrParts },
-)
-export const newMessages = check.list(newMessage, limits.batchMessages)
-export const messageBody = shape({ content, parts }, { rules: eitherContentOrParts })
+);
+export const newMessages = check.list(newMessage, limits.batchMessages);
+export const messageBody = shape({ content, parts }, { rules: eitherContentOrParts });
 export const messagePatch = shape(
   { content, parts, status: messageStatus, finishReason, error: check.json, model, metadata: check.json, usage },
   { rules: notContentAndParts },
-)
+);
 
 function eitherSessionOrBot(value: Record<string, unknown>): void {
   if ((value['sessionId'] === undefined) === (value['botId'] === undefined)) {
-    throw new Fault('either sessionId or botId', value['sessionId'] === undefined ? 'neither' : 'both')
+    throw new Fault('either sessionId or botId', value['sessionId'] === undefined ? 'neither' : 'both');
   }
 }
 
@@ -190,75 +191,75 @@ export const listMessages = page(
     order: check.oneOf('asc', 'desc'),
   },
   (value) => {
-    eitherSessionOrBot(value)
-    const other = value['sessionId'] === undefined ? ['around', 'branches'] : ['order']
+    eitherSessionOrBot(value);
+    const other = value['sessionId'] === undefined ? ['around', 'branches'] : ['order'];
     for (const field of other) {
       if (value[field] !== undefined) {
-        const owner = field === 'order' ? 'botId' : 'sessionId'
-        throw new Fault(`nothing here: it goes with ${owner} only`, describe(value[field]), { path: field })
+        const owner = field === 'order' ? 'botId' : 'sessionId';
+        throw new Fault(`nothing here: it goes with ${owner} only`, describe(value[field]), { path: field });
       }
     }
     if (value['around'] !== undefined && typeof value['cursor'] === 'string') {
-      throw new Fault('nothing here where a cursor is given', describe(value['around']), { path: 'around' })
+      throw new Fault('nothing here where a cursor is given', describe(value['around']), { path: 'around' });
     }
   },
-)
-export const iterateMessages = shape({ sessionId: id, botId: id, ...callFields }, { rules: eitherSessionOrBot })
+);
+export const iterateMessages = shape({ sessionId: id, botId: id, ...callFields }, { rules: eitherSessionOrBot });
 export const messageFilter = shape(
   { sessionId: id, botId: id, before: check.time },
   {
     rules: (value) => {
       if (value['sessionId'] === undefined && value['botId'] === undefined && value['before'] === undefined) {
-        throw new Fault('at least one of sessionId, botId, before', 'an empty filter')
+        throw new Fault('at least one of sessionId, botId, before', 'an empty filter');
       }
     },
   },
-)
+);
 
-export const searchText = text(limits.searchBytes, { empty: true })
-export const searchOptions = page({ botId: id, sessionId: id, prefix: check.flag })
+export const searchText = text(limits.searchBytes, { empty: true });
+export const searchOptions = page({ botId: id, sessionId: id, prefix: check.flag });
 
-export const sql = text(limits.sqlBytes)
+export const sql = text(limits.sqlBytes);
 
-const MAX_INT64 = 2n ** 63n - 1n
+const MAX_INT64 = 2n ** 63n - 1n;
 
 function sqlValue(value: unknown): void {
   switch (typeof value) {
     case 'string':
-      text(limits.contentBytes, { empty: true })(value)
-      return
+      text(limits.contentBytes, { empty: true })(value);
+      return;
     case 'number':
-      if (Number.isFinite(value)) return
-      break
+      if (Number.isFinite(value)) return;
+      break;
     case 'bigint':
-      if (value <= MAX_INT64 && value >= -MAX_INT64 - 1n) return
-      break
+      if (value <= MAX_INT64 && value >= -MAX_INT64 - 1n) return;
+      break;
     case 'boolean':
-      return
+      return;
     default:
-      if (value === null || value instanceof Uint8Array) return
+      if (value === null || value instanceof Uint8Array) return;
   }
-  throw new Fault('null, a finite number, a bigint of 64 bits, a string, a boolean or a Uint8Array', describe(value))
+  throw new Fault('null, a finite number, a bigint of 64 bits, a string, a boolean or a Uint8Array', describe(value));
 }
 
-const listedParams = check.list(sqlValue, 32_766)
+const listedParams = check.list(sqlValue, 32_766);
 
 function sqlParams(value: unknown): void {
   if (Array.isArray(value)) {
-    listedParams(value)
-    return
+    listedParams(value);
+    return;
   }
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) {
-    throw new Fault('an array or an object of values', describe(value))
+    throw new Fault('an array or an object of values', describe(value));
   }
   for (const [key, field] of Object.entries(value)) {
     try {
-      sqlValue(field)
+      sqlValue(field);
     } catch (fault) {
-      throw fault instanceof Fault ? fault.under(key) : fault
+      throw fault instanceof Fault ? fault.under(key) : fault;
     }
   }
 }
 
-export const queryOptions = shape({ params: sqlParams, limit: check.integer(1, limits.queryRows), ...callFields })
-export const callback = check.callback
+export const queryOptions = shape({ params: sqlParams, limit: check.integer(1, limits.queryRows), ...callFields });
+export const callback = check.callback;

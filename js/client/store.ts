@@ -5,33 +5,33 @@
  * the part of each environment.
  */
 
-import type { Host, Request } from '../host/host.js'
-import { checkArgument } from './arguments.js'
-import { checkOptions, patienceOf } from './caller.js'
-import type { ReadText } from './rows.js'
-import * as shapes from './shapes.js'
-import { runTransaction, type Transaction } from './transaction.js'
-import type { CallOptions, StoreInfo, TransactionOptions } from './types.js'
-import { Verbs } from './verbs.js'
+import type { Host, Request } from '../host/host.js';
+import { checkArgument } from './arguments.js';
+import { checkOptions, patienceOf } from './caller.js';
+import type { ReadText } from './rows.js';
+import * as shapes from './shapes.js';
+import { runTransaction, type Transaction } from './transaction.js';
+import type { CallOptions, StoreInfo, TransactionOptions } from './types.js';
+import { Verbs } from './verbs.js';
 
-const DEFAULT_LEASE_MS = 30_000
+const DEFAULT_LEASE_MS = 30_000;
 
 /** A store of bots, sessions and messages: one SQLite file, or memory. */
 export abstract class ChatStore extends Verbs {
   /** What the store is and where it lies, as of its opening. */
-  readonly info: StoreInfo
-  readonly #host: Host
-  readonly #readText: ReadText
+  readonly info: StoreInfo;
+  readonly #host: Host;
+  readonly #readText: ReadText;
 
   /** @internal */
   protected constructor(host: Host, readText: ReadText, info: StoreInfo) {
     super({
       readText,
       call: (request: Request, options: CallOptions) => host.call(request, patienceOf(options)),
-    })
-    this.#host = host
-    this.#readText = readText
-    this.info = info
+    });
+    this.#host = host;
+    this.#readText = readText;
+    this.info = info;
   }
 
   /**
@@ -64,10 +64,10 @@ export abstract class ChatStore extends Verbs {
    * ```
    */
   async transaction<T>(run: (tx: Transaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
-    checkArgument('callback', shapes.callback, run)
-    checkOptions(shapes.transactionOptions, options)
-    const lease = await this.#host.begin(options.leaseMs ?? DEFAULT_LEASE_MS, patienceOf(options))
-    return runTransaction(lease, this.#readText, run)
+    checkArgument('callback', shapes.callback, run);
+    checkOptions(shapes.transactionOptions, options);
+    const lease = await this.#host.begin(options.leaseMs ?? DEFAULT_LEASE_MS, patienceOf(options));
+    return runTransaction(lease, this.#readText, run);
   }
 
   /**
@@ -75,11 +75,11 @@ export abstract class ChatStore extends Verbs {
    * open transaction included. Closing again gives the same promise.
    */
   close(): Promise<void> {
-    return this.#host.close()
+    return this.#host.close();
   }
 
   /** The same as {@link ChatStore.close}, for `await using`. */
   [Symbol.asyncDispose](): Promise<void> {
-    return this.close()
+    return this.close();
   }
 }

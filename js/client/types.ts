@@ -6,400 +6,400 @@
  */
 
 /** Any value that JSON keeps: no `undefined` in arrays, no functions, no NaN, no class instances. */
-export type Json = null | boolean | number | string | Json[] | { [key: string]: Json | undefined }
+export type Json = null | boolean | number | string | Json[] | { [key: string]: Json | undefined };
 
 /** Options that every call takes. */
 export interface CallOptions {
   /** Gives up waiting when it aborts: the call rejects with `ABORTED`. A call already running ends. */
-  signal?: AbortSignal | undefined
+  signal?: AbortSignal | undefined;
   /** How long the call may wait for its turn, in milliseconds: 1 to 2,147,483,647, default 30,000. */
-  timeoutMs?: number | undefined
+  timeoutMs?: number | undefined;
 }
 
 /** Options of every call that answers with a page. */
 export interface PageOptions extends CallOptions {
   /** Items a page: 1 to 1,000, default 50. */
-  limit?: number | undefined
+  limit?: number | undefined;
   /** `nextCursor` or `prevCursor` of an earlier page of the same list; it knows its direction. */
-  cursor?: string | null | undefined
+  cursor?: string | null | undefined;
 }
 
 /** One page of a list. */
 export interface Page<T> {
-  items: T[]
+  items: T[];
   /** Give it as `cursor` for the page after this one; null at the end. */
-  nextCursor: string | null
+  nextCursor: string | null;
   /** Give it as `cursor` for the page before this one; null at the start. */
-  prevCursor: string | null
+  prevCursor: string | null;
 }
 
 /** Names one message. Message ids are unique within their session only. */
 export interface Ref {
-  sessionId: string
-  id: string
+  sessionId: string;
+  id: string;
 }
 
 /** How many rows a call removed, put in the trash or changed. */
 export interface Count {
-  bots: number
-  sessions: number
-  messages: number
+  bots: number;
+  sessions: number;
+  messages: number;
 }
 
 /** Someone (a model with its settings) who takes part in sessions. */
 export interface Bot {
-  id: string
+  id: string;
   /** Unique among the bots. */
-  name: string
-  avatar: string | null
-  systemPrompt: string | null
-  model: string | null
-  params: Json
-  metadata: Json
-  createdAt: number
-  updatedAt: number
+  name: string;
+  avatar: string | null;
+  systemPrompt: string | null;
+  model: string | null;
+  params: Json;
+  metadata: Json;
+  createdAt: number;
+  updatedAt: number;
   /** When it was put in the trash; null while it is not there. */
-  deletedAt: number | null
+  deletedAt: number | null;
 }
 
 /** A bot to be made. */
 export interface NewBot {
   /** Up to 256 bytes; default a new UUIDv7. */
-  id?: string | undefined
+  id?: string | undefined;
   /** 1 to 1,000 bytes, unique among the bots. */
-  name: string
+  name: string;
   /** An address or a data URL, up to 1 MiB. */
-  avatar?: string | null | undefined
+  avatar?: string | null | undefined;
   /** Up to 1 MiB. */
-  systemPrompt?: string | null | undefined
+  systemPrompt?: string | null | undefined;
   /** Up to 256 bytes. */
-  model?: string | null | undefined
+  model?: string | null | undefined;
   /** Settings for the model, up to 1 MiB as JSON. */
-  params?: Json | undefined
+  params?: Json | undefined;
   /** Anything of your own, up to 1 MiB as JSON. */
-  metadata?: Json | undefined
+  metadata?: Json | undefined;
   /** Default: now. */
-  createdAt?: number | undefined
+  createdAt?: number | undefined;
 }
 
 /** Changes to a bot: what is absent stays, null clears. */
 export interface BotPatch {
-  name?: string | undefined
-  avatar?: string | null | undefined
-  systemPrompt?: string | null | undefined
-  model?: string | null | undefined
-  params?: Json | undefined
-  metadata?: Json | undefined
+  name?: string | undefined;
+  avatar?: string | null | undefined;
+  systemPrompt?: string | null | undefined;
+  model?: string | null | undefined;
+  params?: Json | undefined;
+  metadata?: Json | undefined;
 }
 
 /** Whether a session is in use or put aside. */
-export type SessionStatus = 'active' | 'archived'
+export type SessionStatus = 'active' | 'archived';
 
 /** One conversation: a tree of messages with a chosen path, whose last message is the head. */
 export interface Session {
-  id: string
-  botId: string | null
-  title: string | null
-  status: SessionStatus
-  pinned: boolean
-  tags: string[]
+  id: string;
+  botId: string | null;
+  title: string | null;
+  status: SessionStatus;
+  pinned: boolean;
+  tags: string[];
   /** The last message of the active path; null in an empty session. */
-  headId: string | null
+  headId: string | null;
   /** The message that this session was forked from. */
-  forkedFrom: Ref | null
-  messageCount: number
-  lastMessageAt: number | null
+  forkedFrom: Ref | null;
+  messageCount: number;
+  lastMessageAt: number | null;
   /** The beginning of the last message's text. */
-  preview: string | null
+  preview: string | null;
   /** Grows with every change of the session or its messages. */
-  revision: number
-  metadata: Json
-  createdAt: number
-  updatedAt: number
+  revision: number;
+  metadata: Json;
+  createdAt: number;
+  updatedAt: number;
   /** When it was put in the trash; null while it is not there. */
-  deletedAt: number | null
+  deletedAt: number | null;
 }
 
 /** A session to be made; every field may be absent. */
 export interface NewSession {
   /** Up to 256 bytes; default a new UUIDv7. */
-  id?: string | undefined
+  id?: string | undefined;
   /** The bot that its messages belong to where they name none. */
-  botId?: string | null | undefined
+  botId?: string | null | undefined;
   /** Up to 10,000 bytes. */
-  title?: string | null | undefined
+  title?: string | null | undefined;
   /** Default `active`. */
-  status?: SessionStatus | undefined
+  status?: SessionStatus | undefined;
   /** Default false. */
-  pinned?: boolean | undefined
+  pinned?: boolean | undefined;
   /** At most 100, each 1 to 256 bytes. */
-  tags?: string[] | undefined
+  tags?: string[] | undefined;
   /** Anything of your own, up to 1 MiB as JSON. */
-  metadata?: Json | undefined
+  metadata?: Json | undefined;
   /** Default: now. */
-  createdAt?: number | undefined
+  createdAt?: number | undefined;
 }
 
 /** Changes to a session: what is absent stays, null clears. */
 export interface SessionPatch {
-  title?: string | null | undefined
-  pinned?: boolean | undefined
-  status?: SessionStatus | undefined
-  tags?: string[] | undefined
-  metadata?: Json | undefined
+  title?: string | null | undefined;
+  pinned?: boolean | undefined;
+  status?: SessionStatus | undefined;
+  tags?: string[] | undefined;
+  metadata?: Json | undefined;
   /** Makes this message the end of the active path. */
-  headId?: string | undefined
-  botId?: string | null | undefined
+  headId?: string | undefined;
+  botId?: string | null | undefined;
 }
 
 /** One piece of a message. Parts of unknown types are kept as they are. */
 export interface Part {
-  type: string
-  [key: string]: unknown
+  type: string;
+  [key: string]: unknown;
 }
 
 /** How far a message has come; `incomplete` = broken off, what there is of it is kept. */
-export type MessageStatus = 'pending' | 'streaming' | 'complete' | 'incomplete' | 'error'
+export type MessageStatus = 'pending' | 'streaming' | 'complete' | 'incomplete' | 'error';
 
 /** What a message cost. Absent = not known. */
 export interface Usage {
-  inputTokens?: number | undefined
-  outputTokens?: number | undefined
-  reasoningTokens?: number | undefined
-  cachedTokens?: number | undefined
+  inputTokens?: number | undefined;
+  outputTokens?: number | undefined;
+  reasoningTokens?: number | undefined;
+  cachedTokens?: number | undefined;
   /** US dollars. */
-  costUsd?: number | undefined
+  costUsd?: number | undefined;
   /** Whole milliseconds. */
-  durationMs?: number | undefined
+  durationMs?: number | undefined;
 }
 
 /** One message of a session. */
 export interface Message {
   /** Unique within its session. */
-  id: string
-  sessionId: string
-  botId: string | null
+  id: string;
+  sessionId: string;
+  botId: string | null;
   /** The message that this one answers or follows; null at the root. */
-  parentId: string | null
+  parentId: string | null;
   /** Its place in the session: grows with every message that is added. */
-  seq: number
+  seq: number;
   /** `user`, `assistant`, `system`, `tool`, or a role of your own. */
-  role: string
+  role: string;
   /** The text of all text parts together. */
-  content: string
+  content: string;
   /** The payload, as it was given; `[{ type: 'text', text }]` where `content` was given. */
-  parts: Part[]
-  status: MessageStatus
-  finishReason: string | null
-  error: Json
-  model: string | null
-  usage: Usage | null
-  metadata: Json
+  parts: Part[];
+  status: MessageStatus;
+  finishReason: string | null;
+  error: Json;
+  model: string | null;
+  usage: Usage | null;
+  metadata: Json;
   /** Whether it lies on the session's active path. */
-  active: boolean
-  createdAt: number
-  updatedAt: number
+  active: boolean;
+  createdAt: number;
+  updatedAt: number;
   /** When it was put in the trash; null while it is not there. */
-  deletedAt: number | null
+  deletedAt: number | null;
 }
 
 /** The payload of a message: text, or parts, never both. */
 export type Body =
   | { /** Up to 64 MiB. */ content: string; parts?: undefined }
-  | { /** Up to 64 MiB as JSON. */ parts: Part[]; content?: undefined }
+  | { /** Up to 64 MiB as JSON. */ parts: Part[]; content?: undefined };
 
 /** What a new message has beside its payload. */
 export interface NewMessageFields {
-  sessionId: string
+  sessionId: string;
   /** 1 to 64 bytes: `user`, `assistant`, `system`, `tool`, or a role of your own. */
-  role: string
+  role: string;
   /** Up to 256 bytes, unique within the session; default a new UUIDv7. */
-  id?: string | undefined
+  id?: string | undefined;
   /** Default: the session's bot; null = none. */
-  botId?: string | null | undefined
+  botId?: string | null | undefined;
   /** Default: the head of the session at the time it is stored; null = a root of its own. */
-  parentId?: string | null | undefined
+  parentId?: string | null | undefined;
   /** Default: now. The order of messages is `seq`, never this. */
-  createdAt?: number | undefined
+  createdAt?: number | undefined;
   /** Default `complete`. */
-  status?: MessageStatus | undefined
+  status?: MessageStatus | undefined;
   /** Why the model stopped, up to 256 bytes. */
-  finishReason?: string | null | undefined
+  finishReason?: string | null | undefined;
   /** What went wrong, up to 1 MiB as JSON. */
-  error?: Json | undefined
+  error?: Json | undefined;
   /** Up to 256 bytes. */
-  model?: string | null | undefined
-  usage?: Usage | null | undefined
+  model?: string | null | undefined;
+  usage?: Usage | null | undefined;
   /** Anything of your own, up to 1 MiB as JSON. */
-  metadata?: Json | undefined
+  metadata?: Json | undefined;
 }
 
 /** A message to be added: its fields and either `content` or `parts`. */
-export type NewMessage = NewMessageFields & Body
+export type NewMessage = NewMessageFields & Body;
 
 /** Changes to a message in place: what is absent stays, null clears. */
 export interface MessagePatch {
   /** Replaces the payload by this text. Not together with `parts`. */
-  content?: string | undefined
+  content?: string | undefined;
   /** Replaces the payload. Not together with `content`. */
-  parts?: Part[] | undefined
-  status?: MessageStatus | undefined
-  finishReason?: string | null | undefined
-  error?: Json | undefined
-  model?: string | null | undefined
-  metadata?: Json | undefined
-  usage?: Usage | null | undefined
+  parts?: Part[] | undefined;
+  status?: MessageStatus | undefined;
+  finishReason?: string | null | undefined;
+  error?: Json | undefined;
+  model?: string | null | undefined;
+  metadata?: Json | undefined;
+  usage?: Usage | null | undefined;
 }
 
 /** A message as the tree of its session shows it. */
 export interface TreeNode {
-  id: string
-  parentId: string | null
-  role: string
-  status: MessageStatus
-  seq: number
-  active: boolean
-  createdAt: number
-  deletedAt: number | null
+  id: string;
+  parentId: string | null;
+  role: string;
+  status: MessageStatus;
+  seq: number;
+  active: boolean;
+  createdAt: number;
+  deletedAt: number | null;
   /** The beginning of its text. */
-  preview: string | null
+  preview: string | null;
 }
 
 /** A message that a search found. */
 export interface SearchHit {
-  sessionId: string
-  id: string
-  botId: string | null
-  role: string
-  seq: number
-  createdAt: number
-  sessionTitle: string | null
+  sessionId: string;
+  id: string;
+  botId: string | null;
+  role: string;
+  seq: number;
+  createdAt: number;
+  sessionTitle: string | null;
   /** Smaller is better. */
-  rank: number
+  rank: number;
   /** The part of the text around the words that were found. */
-  snippet: string
+  snippet: string;
   /** Where those words stand in `snippet`: start and end in UTF-16 units. */
-  highlights: [start: number, end: number][]
+  highlights: [start: number, end: number][];
 }
 
 /** A value that SQL takes and gives; integers beyond ±2^53 come as bigint, blobs as bytes. */
-export type SqlValue = null | number | bigint | string | boolean | Uint8Array
+export type SqlValue = null | number | bigint | string | boolean | Uint8Array;
 
 /** One row of `query`: its columns by name. */
-export type Row = Record<string, SqlValue>
+export type Row = Record<string, SqlValue>;
 
 /** `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes. */
-export type Durability = 'strict' | 'relaxed'
+export type Durability = 'strict' | 'relaxed';
 
 /** What a store is and where it lies. */
 export interface StoreInfo {
   /** Where the bytes are: `node`, `memory`, … */
-  backend: string
+  backend: string;
   /** The file, absolute; `:memory:` for a store in memory. */
-  path: string
+  path: string;
   /** True where nothing outlives the store object. */
-  ephemeral: boolean
-  durability: Durability
-  schemaVersion: number
-  sqliteVersion: string
-  pageSizeBytes: number
+  ephemeral: boolean;
+  durability: Durability;
+  schemaVersion: number;
+  sqliteVersion: string;
+  pageSizeBytes: number;
 }
 
 /** Options of `ChatStore.open`. */
 export interface OpenOptions extends CallOptions {
   /** Default `strict`. */
-  durability?: Durability | undefined
+  durability?: Durability | undefined;
 }
 
 /** Options of `bots.list`. */
 export interface ListBotsOptions extends PageOptions {
   /** True lists the trash instead. */
-  deleted?: boolean | undefined
+  deleted?: boolean | undefined;
 }
 
 /** Options of `sessions.create`. */
 export interface CreateSessionOptions extends CallOptions {
   /** What to do where the id exists: `error` (default) or `return` the one that is there. */
-  ifExists?: 'error' | 'return' | undefined
+  ifExists?: 'error' | 'return' | undefined;
 }
 
 /** Options of `sessions.list`: every filter that is given must hold. */
 export interface ListSessionsOptions extends PageOptions {
-  botId?: string | undefined
-  status?: SessionStatus | undefined
-  pinned?: boolean | undefined
+  botId?: string | undefined;
+  status?: SessionStatus | undefined;
+  pinned?: boolean | undefined;
   /** Sessions that carry this tag. */
-  tag?: string | undefined
+  tag?: string | undefined;
   /** True lists the trash instead. */
-  deleted?: boolean | undefined
+  deleted?: boolean | undefined;
 }
 
 /** Options of the calls that delete. */
 export interface DeleteOptions extends CallOptions {
   /** True removes for good; default false: into the trash, from where `restore` brings it back. */
-  permanent?: boolean | undefined
+  permanent?: boolean | undefined;
 }
 
 /** Options of `sessions.purge`. */
 export interface PurgeOptions extends CallOptions {
   /** Sessions that went into the trash before this time are removed for good. */
-  deletedBefore: number
+  deletedBefore: number;
 }
 
 /** Options of `messages.list` for one session. */
 export interface ListSessionMessagesOptions extends PageOptions {
-  sessionId: string
-  botId?: undefined
-  order?: undefined
+  sessionId: string;
+  botId?: undefined;
+  order?: undefined;
   /** A message id: the page that has it in its middle. Not together with `cursor`. */
-  around?: string | undefined
+  around?: string | undefined;
   /** `active` (default): the path to the head only; `all`: every message. */
-  branches?: 'active' | 'all' | undefined
+  branches?: 'active' | 'all' | undefined;
 }
 
 /** Options of `messages.list` for one bot. */
 export interface ListBotMessagesOptions extends PageOptions {
-  botId: string
-  sessionId?: undefined
-  around?: undefined
-  branches?: undefined
-  /** By time: `desc` (default) newest first, or `asc`. */
-  order?: 'asc' | 'desc' | undefined
+  botId: string;
+  sessionId?: undefined;
+  around?: undefined;
+  branches?: undefined;
+  /** By time: `asc` (default) oldest first, or `desc`. */
+  order?: 'asc' | 'desc' | undefined;
 }
 
 /** Options of `messages.list`: of a session or of a bot. */
-export type ListMessagesOptions = ListSessionMessagesOptions | ListBotMessagesOptions
+export type ListMessagesOptions = ListSessionMessagesOptions | ListBotMessagesOptions;
 
 /** Options of `messages.iterate`: of a session or of a bot. */
 export type IterateOptions = CallOptions &
-  ({ sessionId: string; botId?: undefined } | { botId: string; sessionId?: undefined })
+  ({ sessionId: string; botId?: undefined } | { botId: string; sessionId?: undefined });
 
 /** Which messages `messages.deleteWhere` takes: all filters that are given must hold, at least one. */
 export interface MessageFilter {
-  sessionId?: string | undefined
-  botId?: string | undefined
+  sessionId?: string | undefined;
+  botId?: string | undefined;
   /** Messages made before this time. */
-  before?: number | undefined
+  before?: number | undefined;
 }
 
 /** Options of `search`. */
 export interface SearchOptions extends PageOptions {
-  botId?: string | undefined
-  sessionId?: string | undefined
+  botId?: string | undefined;
+  sessionId?: string | undefined;
   /** True lets the last word stand for every word that begins with it. Default false. */
-  prefix?: boolean | undefined
+  prefix?: boolean | undefined;
 }
 
 /** Options of `query`. */
 export interface QueryOptions extends CallOptions {
   /** Values for `?` by place or for `:name` by name. */
-  params?: SqlValue[] | Record<string, SqlValue> | undefined
-  /** At most this many rows: 1 to 100,000, default 10,000. */
-  limit?: number | undefined
+  params?: SqlValue[] | Record<string, SqlValue> | undefined;
+  /** More rows than this are an error, never cut off: 1 to 100,000, default 10,000. */
+  limit?: number | undefined;
 }
 
 /** Options of `transaction`. */
 export interface TransactionOptions extends CallOptions {
   /** How long the transaction may stay open, in milliseconds: default 30,000. Then it is rolled back. */
-  leaseMs?: number | undefined
+  leaseMs?: number | undefined;
 }

@@ -4,28 +4,28 @@
  * Holds: the groups, and the verbs that belong to none of them. Must not know: who runs the calls.
  */
 
-import { checkArgument } from './arguments.js'
-import { Bots } from './bots.js'
-import { argumentsOf, checkOptions, withoutNulls, type Caller } from './caller.js'
-import { Messages } from './messages.js'
-import { readHits, readQueryRows } from './rows.js'
-import { Sessions } from './sessions.js'
-import * as shapes from './shapes.js'
-import type { Page, QueryOptions, Row, SearchHit, SearchOptions, SqlValue } from './types.js'
+import { checkArgument } from './arguments.js';
+import { Bots } from './bots.js';
+import { argumentsOf, checkOptions, withoutNulls, type Caller } from './caller.js';
+import { Messages } from './messages.js';
+import { readHits, readQueryRows } from './rows.js';
+import { Sessions } from './sessions.js';
+import * as shapes from './shapes.js';
+import type { Page, QueryOptions, Row, SearchHit, SearchOptions, SqlValue } from './types.js';
 
 /** Every verb, on a store or in a transaction. */
 export abstract class Verbs {
-  readonly bots: Bots
-  readonly sessions: Sessions
-  readonly messages: Messages
-  readonly #caller: Caller
+  readonly bots: Bots;
+  readonly sessions: Sessions;
+  readonly messages: Messages;
+  readonly #caller: Caller;
 
   /** @internal */
   constructor(caller: Caller) {
-    this.#caller = caller
-    this.bots = new Bots(caller)
-    this.sessions = new Sessions(caller)
-    this.messages = new Messages(caller)
+    this.#caller = caller;
+    this.bots = new Bots(caller);
+    this.sessions = new Sessions(caller);
+    this.messages = new Messages(caller);
   }
 
   /**
@@ -51,18 +51,18 @@ export abstract class Verbs {
    * ```
    */
   async search(query: string, options: SearchOptions = {}): Promise<Page<SearchHit>> {
-    checkArgument('query', shapes.searchText, query)
-    checkOptions(shapes.searchOptions, options)
-    const args = { query, ...withoutNulls(argumentsOf(options)) }
-    const reply = await this.#caller.call({ verb: 'search', write: false, args }, options)
-    return readHits(reply, this.#caller.readText)
+    checkArgument('query', shapes.searchText, query);
+    checkOptions(shapes.searchOptions, options);
+    const args = { query, ...withoutNulls(argumentsOf(options)) };
+    const reply = await this.#caller.call({ verb: 'search', write: false, args }, options);
+    return readHits(reply, this.#caller.readText);
   }
 
   /**
    * Runs SQL that reads. Where two columns have one name, the last one is kept.
    *
    * Errors: `INVALID_SQL` with the offset of the fault, `QUERY_NOT_ALLOWED` for SQL that would do
-   * more than read.
+   * more than read, `TOO_LARGE` where it has more rows than `limit`.
    *
    * @example
    * ```js example
@@ -76,19 +76,19 @@ export abstract class Verbs {
    * ```
    */
   async query<R extends Row = Row>(sql: string, options: QueryOptions = {}): Promise<R[]> {
-    checkArgument('sql', shapes.sql, sql)
-    checkOptions(shapes.queryOptions, options)
-    const args: Record<string, unknown> = { sql, ...argumentsOf(options) }
-    if (options.params !== undefined) args['params'] = sqlParams(options.params)
-    const reply = await this.#caller.call({ verb: 'query', write: false, args }, options)
-    return readQueryRows(reply, this.#caller.readText) as R[]
+    checkArgument('sql', shapes.sql, sql);
+    checkOptions(shapes.queryOptions, options);
+    const args: Record<string, unknown> = { sql, ...argumentsOf(options) };
+    if (options.params !== undefined) args['params'] = sqlParams(options.params);
+    const reply = await this.#caller.call({ verb: 'query', write: false, args }, options);
+    return readQueryRows(reply, this.#caller.readText) as R[];
   }
 }
 
 /** SQL has no booleans: they are 1 and 0. */
 function sqlParams(params: NonNullable<QueryOptions['params']>): unknown {
-  if (Array.isArray(params)) return params.map(withoutBoolean)
-  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, withoutBoolean(value)]))
+  if (Array.isArray(params)) return params.map(withoutBoolean);
+  return Object.fromEntries(Object.entries(params).map(([name, value]) => [name, withoutBoolean(value)]));
 }
 
-const withoutBoolean = (value: SqlValue): SqlValue => (typeof value === 'boolean' ? Number(value) : value)
+const withoutBoolean = (value: SqlValue): SqlValue => (typeof value === 'boolean' ? Number(value) : value);

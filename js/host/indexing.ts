@@ -5,57 +5,57 @@
  * for one slice at most. A failure ends it until the next write: a search catches up by itself.
  */
 
-const IDLE_MS = 50
+const IDLE_MS = 50;
 
 /** Node's timers keep a process alive unless told otherwise; browsers give numbers. */
 function unreferenced(timer: unknown): void {
-  ;(timer as { unref?: () => void }).unref?.()
+  (timer as { unref?: () => void }).unref?.();
 }
 
 export class IdleIndexing {
-  readonly #slice: () => number | undefined
-  #timer: ReturnType<typeof setTimeout> | undefined
-  #lastWrite = 0
-  #stopped = false
+  readonly #slice: () => number | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #lastWrite = 0;
+  #stopped = false;
 
   /** `slice` indexes some and tells how many still wait; undefined where others are writing. */
   constructor(slice: () => number | undefined) {
-    this.#slice = slice
+    this.#slice = slice;
   }
 
   /** Something was written. */
   wake(): void {
-    this.#lastWrite = Date.now()
-    if (this.#timer === undefined) this.#in(IDLE_MS)
+    this.#lastWrite = Date.now();
+    if (this.#timer === undefined) this.#in(IDLE_MS);
   }
 
   stop(): void {
-    this.#stopped = true
-    clearTimeout(this.#timer)
+    this.#stopped = true;
+    clearTimeout(this.#timer);
   }
 
   #in(delayMs: number): void {
-    if (this.#stopped) return
+    if (this.#stopped) return;
     this.#timer = setTimeout(() => {
-      this.#timer = undefined
-      this.#run()
-    }, delayMs)
-    unreferenced(this.#timer)
+      this.#timer = undefined;
+      this.#run();
+    }, delayMs);
+    unreferenced(this.#timer);
   }
 
   #run(): void {
-    const quietMs = Date.now() - this.#lastWrite
+    const quietMs = Date.now() - this.#lastWrite;
     if (quietMs >= 0 && quietMs < IDLE_MS) {
-      this.#in(IDLE_MS - quietMs)
-      return
+      this.#in(IDLE_MS - quietMs);
+      return;
     }
-    let waiting: number | undefined
+    let waiting: number | undefined;
     try {
-      waiting = this.#slice()
+      waiting = this.#slice();
     } catch {
-      return
+      return;
     }
-    if (waiting === undefined) this.#in(IDLE_MS)
-    else if (waiting > 0) this.#in(0)
+    if (waiting === undefined) this.#in(IDLE_MS);
+    else if (waiting > 0) this.#in(0);
   }
 }

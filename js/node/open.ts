@@ -5,26 +5,30 @@
  * not know: SQL, or the packed buffers.
  */
 
-import { closeSync, openSync, readSync, realpathSync, rmSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
-import { fileURLToPath } from 'node:url'
-import { Fault, checkArgument, checked, describe, text } from '../client/arguments.js'
-import { checkOptions, patienceOf } from '../client/caller.js'
-import { ChatStoreError } from '../client/errors.js'
-import { readQueryRows } from '../client/rows.js'
-import { openOptions } from '../client/shapes.js'
-import { ChatStore as ClientStore } from '../client/store.js'
-import type { OpenOptions, StoreInfo } from '../client/types.js'
-import { Host } from '../host/host.js'
-import { abortedError } from '../host/queue.js'
-import { CoreFile, loadCore } from './core.js'
-import { acquireLock } from './lock.js'
-import { readTextInNode } from './text.js'
+import { closeSync, openSync, readSync, realpathSync, rmSync } from 'node:fs';
+import { basename, dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { Fault, checkArgument, checked, describe, text } from '../client/arguments.js';
+import { checkOptions, patienceOf } from '../client/caller.js';
+import { ChatStoreError } from '../client/errors.js';
+import { readQueryRows } from '../client/rows.js';
+import { openOptions } from '../client/shapes.js';
+import { ChatStore as ClientStore } from '../client/store.js';
+import type { OpenOptions, StoreInfo } from '../client/types.js';
+import { Host } from '../host/host.js';
+import { abortedError } from '../host/queue.js';
+import { CoreFile, loadCore } from './core.js';
+import { acquireLock } from './lock.js';
+import { readTextInNode } from './text.js';
 
-const MEMORY = ':memory:'
+const MEMORY = ':memory:';
 
 /** A store of bots, sessions and messages: one SQLite file, or memory. */
 export class ChatStore extends ClientStore {
+  private constructor(host: Host, info: StoreInfo) {
+    super(host, readTextInNode, info);
+  }
+
   /**
    * Opens a store, and makes its file where there is none (its directory has to exist).
    *
@@ -49,46 +53,46 @@ export class ChatStore extends ClientStore {
    * ```
    */
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
-    checkOptions(openOptions, options)
-    const wanted = pathOf(path)
-    const patience = patienceOf(options)
-    const deadline = Date.now() + patience.timeoutMs
+    checkOptions(openOptions, options);
+    const wanted = pathOf(path);
+    const patience = patienceOf(options);
+    const deadline = Date.now() + patience.timeoutMs;
     const checkPatience = (): void => {
-      if (patience.signal?.aborted === true) throw abortedError(patience.signal)
+      if (patience.signal?.aborted === true) throw abortedError(patience.signal);
       if (Date.now() > deadline) {
         throw new ChatStoreError('TIMEOUT', `opening took longer than ${String(patience.timeoutMs)} ms`, {
           details: { timeoutMs: patience.timeoutMs },
-        })
+        });
       }
-    }
+    };
 
-    checkPatience()
-    const inMemory = wanted === MEMORY
-    const file = inMemory ? MEMORY : realPathOf(wanted)
-    const lock = inMemory ? undefined : await acquireLock(file)
-    let host: Host
+    checkPatience();
+    const inMemory = wanted === MEMORY;
+    const file = inMemory ? MEMORY : realPathOf(wanted);
+    const lock = inMemory ? undefined : await acquireLock(file);
+    let host: Host;
     try {
-      const module = await loadCore()
-      checkPatience()
-      const core = new CoreFile(module, file, { inMemory, durability: options.durability })
+      const module = await loadCore();
+      checkPatience();
+      const core = new CoreFile(module, file, { inMemory, durability: options.durability });
       host = new Host({
         openInstance: () => core.open(),
         discardInstance: () => {
-          core.discard()
+          core.discard();
         },
         releaseOwnership: async () => lock?.release(),
         replaceable: !inMemory,
-      })
+      });
     } catch (error) {
-      await lock?.release()
-      throw error
+      await lock?.release();
+      throw error;
     }
     try {
-      const reply = await host.call({ verb: 'info', write: false, args: {} }, patience)
-      return new ChatStore(host, readTextInNode, infoOf(readQueryRows(reply, readTextInNode)[0], inMemory))
+      const reply = await host.call({ verb: 'info', write: false, args: {} }, patience);
+      return new ChatStore(host, infoOf(readQueryRows(reply, readTextInNode)[0], inMemory));
     } catch (error) {
-      await host.close()
-      throw error
+      await host.close();
+      throw error;
     }
   }
 
@@ -108,83 +112,85 @@ export class ChatStore extends ClientStore {
    * ```
    */
   static async destroy(path: string | URL): Promise<void> {
-    const wanted = pathOf(path)
-    if (wanted === MEMORY) return
-    const file = realPathOf(wanted)
-    const lock = await acquireLock(file)
+    const wanted = pathOf(path);
+    if (wanted === MEMORY) return;
+    const file = realPathOf(wanted);
+    const lock = await acquireLock(file);
     try {
-      checkOurs(file)
+      checkOurs(file);
       // The file itself goes last: one without its log is only older, a log without its file would
       // be taken for that of the next file of this name.
-      for (const suffix of ['-wal', '-journal', '-shm', '']) rmSync(file + suffix, { force: true })
+      for (const suffix of ['-wal', '-journal', '-shm', '']) rmSync(file + suffix, { force: true });
     } catch (cause) {
-      throw cause instanceof ChatStoreError ? cause : ioError(`${file} cannot be removed`, cause)
+      throw cause instanceof ChatStoreError ? cause : ioError(`${file} cannot be removed`, cause);
     } finally {
-      await lock.release()
+      await lock.release();
     }
   }
 }
 
-const checkPath = text(4_096)
+const checkPath = text(4_096);
 
 function pathOf(path: string | URL): string {
   if (path instanceof URL) {
     return checked('path', () => {
-      if (path.protocol !== 'file:') throw new Fault('a path or a file: URL', describe(path.href))
-      return fileURLToPath(path)
-    })
+      if (path.protocol !== 'file:') throw new Fault('a path or a file: URL', describe(path.href));
+      return fileURLToPath(path);
+    });
   }
-  checkArgument('path', checkPath, path)
+  checkArgument('path', checkPath, path);
   checked('path', () => {
-    if (path.includes('\0')) throw new Fault('a path without NUL', describe(path))
-  })
-  return path
+    if (path.includes('\0')) throw new Fault('a path without NUL', describe(path));
+  });
+  return path;
 }
 
 /** The absolute path without links, the same for everyone who means this file; it need not exist. */
 function realPathOf(path: string): string {
-  const absolute = resolve(path)
+  const absolute = resolve(path);
   try {
-    return realpathSync.native(absolute)
+    return realpathSync.native(absolute);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw ioError(`${absolute} cannot be opened`, error)
+    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw ioError(`${absolute} cannot be opened`, error);
   }
   try {
-    return join(realpathSync.native(dirname(absolute)), basename(absolute))
+    return join(realpathSync.native(dirname(absolute)), basename(absolute));
   } catch (cause) {
-    throw ioError(`the directory ${dirname(absolute)} of the store does not exist or cannot be read`, cause)
+    throw ioError(`the directory ${dirname(absolute)} of the store does not exist or cannot be read`, cause);
   }
 }
 
 function ioError(message: string, cause: unknown): ChatStoreError {
-  const { code } = cause as NodeJS.ErrnoException
-  return new ChatStoreError('IO_ERROR', `${message} (${code ?? String(cause)})`, { cause, details: { cause: code } })
+  const { code } = cause as NodeJS.ErrnoException;
+  return new ChatStoreError('IO_ERROR', `${message} (${code ?? String(cause)})`, { cause, details: { cause: code } });
 }
 
-const APPLICATION_ID = 0x43684174
-const APPLICATION_ID_AT = 68
+const APPLICATION_ID = 0x43684174;
+const APPLICATION_ID_AT = 68;
 
 /** Refuses to remove what another program wrote. An empty file, or none, is as good as ours. */
 function checkOurs(file: string): void {
-  const header = Buffer.alloc(100)
-  let bytes = 0
+  const header = Buffer.alloc(100);
+  let bytes = 0;
   try {
-    const descriptor = openSync(file, 'r')
+    const descriptor = openSync(file, 'r');
     try {
-      bytes = readSync(descriptor, header, 0, header.length, 0)
+      bytes = readSync(descriptor, header, 0, header.length, 0);
     } finally {
-      closeSync(descriptor)
+      closeSync(descriptor);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return
-    throw error
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    throw error;
   }
-  if (bytes === 0 || header.readUInt32BE(APPLICATION_ID_AT) === APPLICATION_ID) return
-  throw new ChatStoreError('NOT_A_STORE', `${file} is not a chatstore file; it was not removed`, { details: { path: file } })
+  if (bytes === 0 || header.readUInt32BE(APPLICATION_ID_AT) === APPLICATION_ID) return;
+  throw new ChatStoreError('NOT_A_STORE', `${file} is not a chatstore file; it was not removed`, {
+    details: { path: file },
+  });
 }
 
 function infoOf(row: Record<string, unknown> | undefined, ephemeral: boolean): StoreInfo {
-  if (row === undefined) throw new ChatStoreError('INTERNAL', 'the core answered with nothing')
-  const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend'>
-  return { backend: ephemeral ? 'memory' : 'node', ...known, ephemeral }
+  if (row === undefined) throw new ChatStoreError('INTERNAL', 'the core answered with nothing');
+  const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend'>;
+  return { backend: ephemeral ? 'memory' : 'node', ...known, ephemeral };
 }

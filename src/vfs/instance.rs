@@ -233,7 +233,7 @@ impl VfsFile for FileHandle {
     }
 
     fn read(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
-        end_of_range(offset_bytes, buffer.len())?;
+        ensure_in_range(offset_bytes, buffer.len(), VfsErrorCode::IoRead)?;
         self.with_raw(VfsErrorCode::IoRead, |raw| {
             raw.read_at(buffer, offset_bytes)
         })
@@ -241,7 +241,7 @@ impl VfsFile for FileHandle {
 
     fn write(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
         self.refuse_if_read_only()?;
-        end_of_range(offset_bytes, bytes.len())?;
+        ensure_in_range(offset_bytes, bytes.len(), VfsErrorCode::Full)?;
         self.with_raw(VfsErrorCode::IoWrite, |raw| {
             raw.write_at(bytes, offset_bytes)
         })
@@ -421,17 +421,18 @@ fn with_code(error: VfsError, code: VfsErrorCode) -> VfsError {
 }
 
 /// SQLite's file positions end at the signed 64-bit range.
-fn end_of_range(offset_bytes: u64, length_bytes: usize) -> VfsResult<u64> {
-    u64::try_from(length_bytes)
+fn ensure_in_range(offset_bytes: u64, length_bytes: usize, code: VfsErrorCode) -> VfsResult<()> {
+    let end = u64::try_from(length_bytes)
         .ok()
         .and_then(|length_bytes| offset_bytes.checked_add(length_bytes))
-        .filter(|&end| i64::try_from(end).is_ok())
-        .ok_or_else(|| {
-            VfsError::new(
-                VfsErrorCode::Full,
-                "the file would end beyond the signed 64-bit range".into(),
-            )
-        })
+        .and_then(|end| i64::try_from(end).ok());
+    match end {
+        Some(_) => Ok(()),
+        None => Err(VfsError::new(
+            code,
+            "file position beyond the signed 64-bit range".into(),
+        )),
+    }
 }
 
 fn foreign_thread() -> VfsError {

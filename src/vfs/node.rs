@@ -57,8 +57,10 @@ extern "C" {
     fn realpath_sync(this: &NodeFs, path: &str) -> Result<String, JsValue>;
 
     type Stats;
-    #[wasm_bindgen(method, structural, getter)]
-    fn size(this: &Stats) -> f64;
+    #[wasm_bindgen(method, structural, catch, getter)]
+    fn size(this: &Stats) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = isDirectory)]
+    fn is_directory(this: &Stats) -> Result<bool, JsValue>;
 }
 
 /// Files of the machine that Node runs on.
@@ -120,11 +122,23 @@ impl Storage for NodeStorage {
             };
             failed(code, "open", path, &error)
         })?;
-        Ok(Box::new(NodeFile {
+        let file = NodeFile {
             fs: self.fs.clone(),
             fd,
             path: path.into(),
-        }))
+        };
+        // A directory opens for reading like a file and fails at the first read.
+        let is_directory = self
+            .fs
+            .fstat_sync(fd)
+            .and_then(|stats| stats.is_directory());
+        if is_directory.is_ok_and(|is_directory| is_directory) {
+            return Err(VfsError::new(
+                VfsErrorCode::CantOpen,
+                format!("open {path:?}: EISDIR: is a directory").into(),
+            ));
+        }
+        Ok(Box::new(file))
     }
 
     fn delete(&self, path: &str, sync_directory: bool) -> VfsResult<()> {
@@ -299,8 +313,8 @@ impl RawFile for NodeFile {
         let size = self
             .fs
             .fstat_sync(self.fd)
-            .map_err(|error| failed(VfsErrorCode::IoStat, "size of", &self.path, &error))?
-            .size();
+            .and_then(|stats| stats.size())
+            .map_err(|error| failed(VfsErrorCode::IoStat, "size of", &self.path, &error))?;
         from_double(size).ok_or_else(|| {
             VfsError::new(
                 VfsErrorCode::IoStat,

@@ -18,10 +18,17 @@ test('a bot is made with defaults, or with everything given, and read back the s
   const plain = await store.bots.create({ name: 'Plain' });
   assert.match(plain.id, uuid7);
   assert.equal(plain.createdAt, plain.updatedAt);
-  for (const field of ['avatar', 'systemPrompt', 'model', 'params', 'metadata', 'deletedAt']) assert.equal(plain[field], null);
+  for (const field of ['avatar', 'systemPrompt', 'model', 'params', 'metadata', 'deletedAt'])
+    assert.equal(plain[field], null);
   const given = {
-    id: 'bot-1', name: 'Ada 🤖', avatar: 'data:,x', systemPrompt: 'Be\0brief.', model: 'm', createdAt: 5,
-    params: { temperature: 0.5, stop: ['\n'] }, metadata: [1, null, { a: 'é' }],
+    id: 'bot-1',
+    name: 'Ada 🤖',
+    avatar: 'data:,x',
+    systemPrompt: 'Be\0brief.',
+    model: 'm',
+    createdAt: 5,
+    params: { temperature: 0.5, stop: ['\n'] },
+    metadata: [1, null, { a: 'é' }],
   };
   const bot = await store.bots.create(given);
   assert.deepEqual(bot, { ...given, updatedAt: bot.updatedAt, deletedAt: null });
@@ -82,7 +89,7 @@ test('a bot goes to the trash with its sessions, comes back with them, and goes 
   assert.deepEqual(await store.bots.delete(bot.id, { permanent: true }), { bots: 1, sessions: 1, messages: 1 });
   assert.equal(await store.bots.get(bot.id), null);
   assert.equal(await store.sessions.get(session.id), null);
-  assert.deepEqual(await store.bots.delete(bot.id), { bots: 0, sessions: 0, messages: 0 });
+  assert.equal((await rejection(store.bots.delete(bot.id))).code, 'NOT_FOUND');
   assert.equal((await rejection(store.bots.restore(bot.id))).code, 'NOT_FOUND');
 });
 
@@ -94,11 +101,34 @@ test('a session is made with defaults, or with everything given, and read back t
   assert.deepEqual(
     { ...plain, id: 0, createdAt: 0, updatedAt: 0, revision: 0 },
     {
-      id: 0, botId: null, title: null, status: 'active', pinned: false, tags: [], headId: null, forkedFrom: null,
-      messageCount: 0, lastMessageAt: null, preview: null, revision: 0, metadata: null, createdAt: 0, updatedAt: 0, deletedAt: null,
+      id: 0,
+      botId: null,
+      title: null,
+      status: 'active',
+      pinned: false,
+      tags: [],
+      headId: null,
+      forkedFrom: null,
+      messageCount: 0,
+      lastMessageAt: null,
+      preview: null,
+      revision: 0,
+      metadata: null,
+      createdAt: 0,
+      updatedAt: 0,
+      deletedAt: null,
     },
   );
-  const given = { id: 's', botId: 'b', title: 'A trip', status: 'archived', pinned: true, tags: ['x', 'ü'], metadata: { a: 1 }, createdAt: 9 };
+  const given = {
+    id: 's',
+    botId: 'b',
+    title: 'A trip',
+    status: 'archived',
+    pinned: true,
+    tags: ['x', 'ü'],
+    metadata: { a: 1 },
+    createdAt: 9,
+  };
   const session = await store.sessions.create(given);
   for (const [field, value] of Object.entries(given)) assert.deepEqual(session[field], value, field);
   assert.deepEqual(await store.sessions.get('s'), session);
@@ -112,7 +142,13 @@ test('a patch of a session changes what it names, and its revision grows', async
   const session = await store.sessions.create({ id: 's', title: 'old', botId: 'b', tags: ['x'], metadata: { a: 1 } });
   const changed = await store.sessions.update('s', { title: 'new', pinned: true, tags: ['y'], status: 'archived' });
   assert.deepEqual(changed, {
-    ...session, title: 'new', pinned: true, tags: ['y'], status: 'archived', revision: changed.revision, updatedAt: changed.updatedAt,
+    ...session,
+    title: 'new',
+    pinned: true,
+    tags: ['y'],
+    status: 'archived',
+    revision: changed.revision,
+    updatedAt: changed.updatedAt,
   });
   assert.ok(changed.revision > session.revision);
   const cleared = await store.sessions.update('s', { title: null, botId: null, metadata: null });
@@ -126,7 +162,12 @@ test('sessions are listed by their newest activity, filtered, in pages forward a
   await store.bots.create({ id: 'b', name: 'Ada' });
   for (let i = 0; i < 6; i++) {
     await store.sessions.create({
-      id: `s${i}`, createdAt: 1000 + i, pinned: i % 2 === 0, ...(i < 3 ? { botId: 'b' } : {}), tags: i === 4 ? ['t'] : [], status: i === 5 ? 'archived' : 'active',
+      id: `s${i}`,
+      createdAt: 1000 + i,
+      pinned: i % 2 === 0,
+      ...(i < 3 ? { botId: 'b' } : {}),
+      tags: i === 4 ? ['t'] : [],
+      status: i === 5 ? 'archived' : 'active',
     });
   }
   assert.deepEqual(ids(await store.sessions.list()), ['s5', 's4', 's3', 's2', 's1', 's0']);
@@ -154,10 +195,18 @@ test('a session goes to the trash, comes back, and is purged by the time it went
   const trashed = await store.sessions.get('s');
   assert.ok(trashed.deletedAt > 0);
   assert.deepEqual(ids(await store.sessions.list({ deleted: true })), ['s']);
-  assert.deepEqual(await store.sessions.purge({ deletedBefore: trashed.deletedAt }), { bots: 0, sessions: 0, messages: 0 });
+  assert.deepEqual(await store.sessions.purge({ deletedBefore: trashed.deletedAt }), {
+    bots: 0,
+    sessions: 0,
+    messages: 0,
+  });
   assert.equal((await store.sessions.restore('s')).deletedAt, null);
   await store.sessions.delete('s');
-  assert.deepEqual(await store.sessions.purge({ deletedBefore: Date.now() + 60_000 }), { bots: 0, sessions: 1, messages: 1 });
+  assert.deepEqual(await store.sessions.purge({ deletedBefore: Date.now() + 60_000 }), {
+    bots: 0,
+    sessions: 1,
+    messages: 1,
+  });
   assert.equal(await store.sessions.get('s'), null);
   assert.equal((await rejection(store.sessions.restore('s'))).code, 'NOT_FOUND');
 });
@@ -172,7 +221,10 @@ test('a fork is a session of its own that holds the path up to its message', asy
   assert.notEqual(fork.id, 's');
   assert.deepEqual(fork.forkedFrom, { sessionId: 's', id: second.id });
   const { items } = await store.messages.list({ sessionId: fork.id });
-  assert.deepEqual(items.map((message) => message.content), ['one', 'two']);
+  assert.deepEqual(
+    items.map((message) => message.content),
+    ['one', 'two'],
+  );
   await store.messages.add({ sessionId: fork.id, role: 'user', content: 'other' });
   assert.equal((await store.sessions.get('s')).messageCount, 3);
   assert.equal((await rejection(store.sessions.fork({ sessionId: 's', id: 'none' }))).code, 'NOT_FOUND');

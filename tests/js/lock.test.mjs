@@ -39,8 +39,8 @@ function holdElsewhere(path, kind) {
 const kinds = process.platform === 'linux' ? ['abstract', 'file'] : [lockKind()];
 
 for (const kind of kinds) {
-  test(`${kind}: a second owner is refused at once and told which file it is`, async (t) => {
-    const path = join(temporaryFolder(t), 'a.chat');
+  test(`${kind}: a second owner is refused at once and told which file it is`, async () => {
+    const path = join(temporaryFolder(), 'a.chat');
     const lock = await acquireLock(path, kind);
     const error = await rejection(acquireLock(path, kind));
     assert.equal(error.code, 'STORE_LOCKED');
@@ -49,22 +49,22 @@ for (const kind of kinds) {
     await (await acquireLock(path, kind)).release();
   });
 
-  test(`${kind}: files with other names do not meet`, async (t) => {
-    const folder = temporaryFolder(t);
+  test(`${kind}: files with other names do not meet`, async () => {
+    const folder = temporaryFolder();
     const locks = await Promise.all(['a', 'b', 'c'].map((name) => acquireLock(join(folder, name), kind)));
     await Promise.all(locks.map((lock) => lock.release()));
   });
 
-  test(`${kind}: of many that want a file at the same time exactly one gets it`, async (t) => {
-    const path = join(temporaryFolder(t), 'a.chat');
+  test(`${kind}: of many that want a file at the same time exactly one gets it`, async () => {
+    const path = join(temporaryFolder(), 'a.chat');
     const results = await Promise.allSettled(Array.from({ length: 20 }, () => acquireLock(path, kind)));
     const won = results.filter((result) => result.status === 'fulfilled');
     assert.equal(won.length, 1);
     await won[0].value.release();
   });
 
-  test(`${kind}: another process holds it until it is killed`, async (t) => {
-    const path = join(temporaryFolder(t), 'a.chat');
+  test(`${kind}: another process holds it until it is killed`, async () => {
+    const path = join(temporaryFolder(), 'a.chat');
     const other = await holdElsewhere(path, kind);
     try {
       assert.equal((await rejection(acquireLock(path, kind))).code, 'STORE_LOCKED');

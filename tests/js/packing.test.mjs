@@ -8,7 +8,7 @@ const { packNewMessages } = await importSource('js/client/pack.ts');
 const { readTextInNode } = await importSource('js/node/text.ts');
 
 const none = 0xffffffff;
-const readers = { 'TextDecoder': rows.readTextAnywhere, 'Buffer': readTextInNode };
+const readers = { TextDecoder: rows.readTextAnywhere, Buffer: readTextInNode };
 
 /** Packs columns as the core does: modes by need, ASCII apart from the rest. */
 function reply(kind, row_count, numbers, texts, cursors = [null, null]) {
@@ -37,7 +37,15 @@ function reply(kind, row_count, numbers, texts, cursors = [null, null]) {
   }
   const [ascii_block, utf8_block] = [Buffer.concat(ascii), Buffer.concat(utf8)];
   const cursor_bytes = cursors.map((cursor) => cursor?.length ?? none);
-  const header = Uint32Array.of(kind, row_count, numbers.length, texts.length, ascii_block.length, utf8_block.length, ...cursor_bytes);
+  const header = Uint32Array.of(
+    kind,
+    row_count,
+    numbers.length,
+    texts.length,
+    ascii_block.length,
+    utf8_block.length,
+    ...cursor_bytes,
+  );
   while (modes.length % 8 !== 0) modes.push(0);
   const bytes = Buffer.concat([
     Buffer.from(header.buffer),
@@ -57,16 +65,31 @@ function messagesReply() {
   const count = strange.length;
   const column = (value_of) => Array.from({ length: count }, (_, i) => value_of(i));
   const numbers = [
-    column((i) => i + 1), column(() => 1),
-    column((i) => (i % 2 === 0 ? null : i)), column(() => null), column(() => null), column(() => null),
-    column((i) => (i % 3 === 0 ? 0.5 : null)), column(() => null),
-    column((i) => 1_700_000_000_000 + i), column(() => 1_700_000_000_000), column((i) => (i === 2 ? 7 : null)),
+    column((i) => i + 1),
+    column(() => 1),
+    column((i) => (i % 2 === 0 ? null : i)),
+    column(() => null),
+    column(() => null),
+    column(() => null),
+    column((i) => (i % 3 === 0 ? 0.5 : null)),
+    column(() => null),
+    column((i) => 1_700_000_000_000 + i),
+    column(() => 1_700_000_000_000),
+    column((i) => (i === 2 ? 7 : null)),
   ];
   const texts = [
-    column((i) => `m-${i}`), column(() => 'sé'), column(() => null), column((i) => (i === 0 ? null : `m-${i - 1}`)),
-    column((i) => (i % 2 === 0 ? 'user' : 'assistant')), column((i) => strange[i]),
-    column((i) => (i === 4 ? '[{"type":"image","url":"ü"}]' : null)), column(() => 'complete'), column(() => null),
-    column((i) => (i === 5 ? '{"why":"😀"}' : null)), column(() => 'large-1'), column((i) => (i % 4 === 0 ? '{"a":[1,null]}' : null)),
+    column((i) => `m-${i}`),
+    column(() => 'sé'),
+    column(() => null),
+    column((i) => (i === 0 ? null : `m-${i - 1}`)),
+    column((i) => (i % 2 === 0 ? 'user' : 'assistant')),
+    column((i) => strange[i]),
+    column((i) => (i === 4 ? '[{"type":"image","url":"ü"}]' : null)),
+    column(() => 'complete'),
+    column(() => null),
+    column((i) => (i === 5 ? '{"why":"😀"}' : null)),
+    column(() => 'large-1'),
+    column((i) => (i % 4 === 0 ? '{"a":[1,null]}' : null)),
   ];
   return reply(3, count, numbers, texts, ['next', 'previous']);
 }
@@ -76,13 +99,30 @@ for (const [name, readText] of Object.entries(readers)) {
     const page = rows.readMessages(messagesReply(), readText);
     assert.equal(page.nextCursor, 'next');
     assert.equal(page.prevCursor, 'previous');
-    assert.deepEqual(page.items.map((message) => message.content), strange);
+    assert.deepEqual(
+      page.items.map((message) => message.content),
+      strange,
+    );
     assert.deepEqual(page.items[4].parts, [{ type: 'image', url: 'ü' }]);
     assert.deepEqual(page.items[7], {
-      id: 'm-7', sessionId: 'sé', botId: null, parentId: 'm-6', seq: 8, role: 'assistant', content: 'ÿ',
-      parts: [{ type: 'text', text: 'ÿ' }], status: 'complete', finishReason: null, error: null, model: 'large-1',
-      usage: { inputTokens: 7 }, metadata: null, active: true, createdAt: 1_700_000_000_007,
-      updatedAt: 1_700_000_000_000, deletedAt: null,
+      id: 'm-7',
+      sessionId: 'sé',
+      botId: null,
+      parentId: 'm-6',
+      seq: 8,
+      role: 'assistant',
+      content: 'ÿ',
+      parts: [{ type: 'text', text: 'ÿ' }],
+      status: 'complete',
+      finishReason: null,
+      error: null,
+      model: 'large-1',
+      usage: { inputTokens: 7 },
+      metadata: null,
+      active: true,
+      createdAt: 1_700_000_000_007,
+      updatedAt: 1_700_000_000_000,
+      deletedAt: null,
     });
     assert.deepEqual(page.items[5].error, { why: '😀' });
     assert.deepEqual(page.items[8].metadata, { a: [1, null] });
@@ -99,15 +139,28 @@ test('a reply that does not lie on a multiple of eight is read all the same', ()
 });
 
 test('an empty page is empty', () => {
-  const empty = reply(2, 0, Array.from({ length: 7 }, () => []), Array.from({ length: 10 }, () => []));
+  const empty = reply(
+    2,
+    0,
+    Array.from({ length: 7 }, () => []),
+    Array.from({ length: 10 }, () => []),
+  );
   assert.deepEqual(rows.readSessions(empty, readTextInNode), { items: [], nextCursor: null, prevCursor: null });
 });
 
 test('the marks of a search hit become places in the plain snippet', () => {
-  const hit = reply(4, 1, [[-1.5], [3], [9]], [['m'], ['s'], [null], ['user'], [null], ['é \u0002one\u0003 and \u0002😀\u0003…']]);
+  const hit = reply(
+    4,
+    1,
+    [[-1.5], [3], [9]],
+    [['m'], ['s'], [null], ['user'], [null], ['é \u0002one\u0003 and \u0002😀\u0003…']],
+  );
   const [item] = rows.readHits(hit, readTextInNode).items;
   assert.equal(item.snippet, 'é one and 😀…');
-  assert.deepEqual(item.highlights.map(([start, end]) => item.snippet.slice(start, end)), ['one', '😀']);
+  assert.deepEqual(
+    item.highlights.map(([start, end]) => item.snippet.slice(start, end)),
+    ['one', '😀'],
+  );
 });
 
 test('the rows of a query keep the kinds of their values', () => {
@@ -181,7 +234,8 @@ function unpack(bytes) {
     return Array.from({ length: count }, next);
   };
   const number_columns = Array.from(modes.subarray(0, numbers), (mode) =>
-    read(mode, () => view.getFloat64((at += 8) - 8, true)));
+    read(mode, () => view.getFloat64((at += 8) - 8, true)),
+  );
   const length_columns = Array.from(modes.subarray(numbers), (mode) => {
     const all = [];
     const values = read(mode, () => {
@@ -210,7 +264,13 @@ test('new messages are packed so that absent, null and every text come out again
   const messages = [
     { sessionId: 's', role: 'user', content: 'héllo 😀\0' },
     { sessionId: 's', role: 'tool', parts: [{ type: 'text', text: 'plain' }], botId: null, createdAt: 5 },
-    { sessionId: 's', role: 'user', parts: [{ text: 'other order', type: 'text' }], usage: { costUsd: 0.25 }, metadata: { a: 'ü' } },
+    {
+      sessionId: 's',
+      role: 'user',
+      parts: [{ text: 'other order', type: 'text' }],
+      usage: { costUsd: 0.25 },
+      metadata: { a: 'ü' },
+    },
   ];
   const { modes, numbers, texts } = unpack(packNewMessages(messages));
   assert.deepEqual(modes, [1, 0, 0, 0, 0, 1, 0, 2, 2, 1, 1, 2, 1, 1, 2, 2, 2, 2, 1]);
@@ -225,10 +285,17 @@ test('new messages are packed so that absent, null and every text come out again
 
 test('a large call after a small one, and the other way round, do not disturb each other', () => {
   const small = [{ sessionId: 's', role: 'user', content: 'small' }];
-  const large = Array.from({ length: 3000 }, (_, i) => ({ sessionId: 's', role: 'user', content: `${i} ${'é'.repeat(i % 700)}` }));
+  const large = Array.from({ length: 3000 }, (_, i) => ({
+    sessionId: 's',
+    role: 'user',
+    content: `${i} ${'é'.repeat(i % 700)}`,
+  }));
   const first = packNewMessages(small);
   const packed = packNewMessages(large);
   const again = packNewMessages(small);
   assert.deepEqual(again, first);
-  assert.deepEqual(unpack(packed).texts[5], large.map((message) => message.content));
+  assert.deepEqual(
+    unpack(packed).texts[5],
+    large.map((message) => message.content),
+  );
 });

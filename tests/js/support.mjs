@@ -7,36 +7,30 @@ import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { build } from 'esbuild';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
-/** A folder of the test's own, gone when the test is over. */
-export function temporaryFolder(test) {
+/** A folder of the test's own, gone when the process is: a store in it may be closed late. */
+export function temporaryFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'chatstore-test-'));
-  test.after(() => rmSync(folder, { recursive: true, force: true }));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
 /** A module of the package's inside, for what cannot be seen from outside. */
 export async function importSource(path) {
-  const { outputFiles } = await build({
-    entryPoints: [join(root, path)],
-    bundle: true,
-    format: 'esm',
-    platform: 'node',
-    write: false,
-    logLevel: 'silent',
-  });
-  const source = Buffer.from(outputFiles[0].contents).toString('base64');
-  return import(`data:text/javascript;base64,${source}`);
+  const outfile = join(temporaryFolder(), `${path.replaceAll('/', '-')}.mjs`);
+  await build({ entryPoints: [join(root, path)], outfile, bundle: true, format: 'esm', platform: 'node', logLevel: 'silent' });
+  return import(pathToFileURL(outfile).href);
 }
 
 /** Runs a script in a process of its own; resolves with what it wrote and how it ended. */
-export function runNode(args, { kill_after_lines = Infinity, on_line = () => undefined } = {}) {
+export function runNode(args, { on_start = () => undefined, on_line = () => undefined } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
+    on_start(child);
     const lines = [];
     let rest = '';
     let errors = '';
@@ -46,7 +40,6 @@ export function runNode(args, { kill_after_lines = Infinity, on_line = () => und
       for (const line of pieces) {
         lines.push(line);
         on_line(line, child);
-        if (lines.length === kill_after_lines) child.kill('SIGKILL');
       }
     });
     child.stderr.setEncoding('utf8').on('data', (chunk) => (errors += chunk));

@@ -248,6 +248,7 @@ macro_rules! vfs_conformance {
                 a_deleted_file_stays_with_its_handle_and_its_name_is_free
                 delete_on_close_removes_the_file_and_not_its_successor
                 a_read_only_handle_changes_nothing
+                a_raw_file_for_reading_changes_nothing
                 a_missing_file_is_not_made_without_create
                 deleting_a_missing_file_is_told_apart
                 anonymous_files_do_not_reach_the_storage

@@ -1,0 +1,33 @@
+/** A program that uses the types of the package by import; it is compiled, never run. */
+import { ChatStore, ChatStoreError } from 'chatstore';
+import type { ErrorCode, Message, NewMessage, Page, SearchHit, Session, Transaction } from 'chatstore';
+
+export async function uses(path: string): Promise<ErrorCode | undefined> {
+  await using store = await ChatStore.open(path, { durability: 'relaxed', timeoutMs: 1000 });
+  const session: Session = await store.sessions.create({ title: 'A trip', tags: ['x'] }, { ifExists: 'return' });
+  const text: NewMessage = { sessionId: session.id, role: 'user', content: 'hello' };
+  const rich: NewMessage = { sessionId: session.id, role: 'tool', parts: [{ type: 'x', anything: 1 }], parentId: null };
+  const added: Message[] = await store.messages.addMany([text, rich]);
+  // @ts-expect-error -- both content and parts
+  await store.messages.add({ sessionId: session.id, role: 'user', content: 'a', parts: [] });
+  // @ts-expect-error -- a misspelt option
+  await store.messages.list({ sessionId: session.id, limt: 5 });
+  // @ts-expect-error -- neither a session nor a bot
+  await store.messages.list({ limit: 5 });
+  // @ts-expect-error -- stores are opened, never constructed
+  void new ChatStore();
+  const page: Page<SearchHit> = await store.search('hello', { prefix: true });
+  const rows = await store.query<{ n: number }>('SELECT count(*) AS n FROM messages');
+  const n: number | undefined = rows[0]?.n;
+  const kept: number = await store.transaction(async (tx: Transaction) => {
+    await tx.savepoint((inner) => inner.messages.delete(added[0] ?? { sessionId: 's', id: 'm' }));
+    return n ?? page.items.length;
+  });
+  for await (const message of store.messages.iterate({ sessionId: session.id })) void message.usage?.inputTokens;
+  try {
+    await store.bots.get('x', { signal: AbortSignal.timeout(5) });
+  } catch (error) {
+    if (error instanceof ChatStoreError && error.outcome !== 'unknown') return error.code;
+  }
+  return kept > 0 ? undefined : 'INTERNAL';
+}
