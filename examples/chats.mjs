@@ -58,7 +58,7 @@ async function importAndShow(file, fullPath, keep) {
   const store = await ChatStore.open(file);
   const startedAt_ms = performance.now();
   const bar = progress(total, 'messages');
-  const imported = await importConversations(store, conversations, bar.update);
+  const imported = await importConversations(store, conversations, (done) => bar.update(done));
   const import_ms = performance.now() - startedAt_ms;
   bar.finish(total);
 

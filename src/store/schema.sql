@@ -140,6 +140,8 @@ CREATE INDEX operations_created_at ON operations (created_at);
 -- Full-text search. The index follows in batches; these two tables say what it lacks:
 -- search_pending, from which key on a session's messages are not in it yet;
 -- search_stale, which of its entries are out of date, with the text that they were made from.
+-- Whoever inserts messages writes to the first, once a call: a trigger would cost each insert a
+-- journal of its own. The triggers below keep the second.
 CREATE TABLE search_pending (
   session  INTEGER NOT NULL PRIMARY KEY REFERENCES sessions (key) ON DELETE CASCADE,
   from_key INTEGER NOT NULL
@@ -152,10 +154,6 @@ CREATE VIEW messages_text AS SELECT key, text FROM messages;
 CREATE VIRTUAL TABLE messages_fts USING fts5 (
   text, content = 'messages_text', content_rowid = 'key', tokenize = 'unicode61 remove_diacritics 2'
 );
-CREATE TRIGGER messages_search_insert AFTER INSERT ON messages BEGIN
-  INSERT INTO search_pending (session, from_key) VALUES (NEW.session, NEW.key)
-  ON CONFLICT (session) DO UPDATE SET from_key = excluded.from_key WHERE excluded.from_key < from_key;
-END;
 CREATE TRIGGER messages_search_update AFTER UPDATE OF text ON messages
 WHEN OLD.text IS NOT NEW.text
  AND NOT EXISTS (SELECT 1 FROM search_pending WHERE session = OLD.session AND from_key <= OLD.key) BEGIN

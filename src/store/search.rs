@@ -1,9 +1,9 @@
 //! Full-text search: keeping the index in step, and answering.
 //!
-//! The index follows in batches. Triggers note what it lacks (`search_pending`) and which of its
-//! entries are out of date (`search_stale`, with the text that they were made from, which FTS5 wants
-//! to remove them). Both are part of the transaction that changed the messages, so that a crash
-//! leaves nothing behind.
+//! The index follows in batches. What it lacks stands in `search_pending`; which of its entries are
+//! out of date in `search_stale`, kept by triggers, with the text that they were made from, which
+//! FTS5 wants to remove them. Both are part of the transaction that changed the messages, so that a
+//! crash leaves nothing behind.
 
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
@@ -13,6 +13,17 @@ use super::messages::key_range;
 use super::{Writer, bots, check_bytes, count, execute, first, page_rows, sessions, value};
 use crate::error::Result;
 use crate::model::{Page, PageEnds, PageOptions, Search, SearchHit, limits};
+
+/// Notes that a session's messages from this key on are not in the index. To be called in the
+/// transaction that inserts them, before any of them is changed or deleted.
+pub(super) fn expect_messages(connection: &Connection, session: i64, from_key: i64) -> Result<()> {
+    execute(
+        connection,
+        "INSERT INTO search_pending (session, from_key) VALUES (?1, ?2) ON CONFLICT (session) DO NOTHING",
+        [session, from_key],
+    )?;
+    Ok(())
+}
 
 /// Whether the index lacks anything.
 ///

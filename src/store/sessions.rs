@@ -8,7 +8,8 @@ use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 use super::cursor::{self, Direction, Position};
 use super::messages::{self, key_range, summary};
 use super::{
-    Writer, bots, check_json, check_named, check_optional, count, execute, first, page_rows, value,
+    Writer, bots, check_json, check_named, check_optional, count, execute, first, page_rows,
+    search, value,
 };
 use crate::error::{Code, Error, Result};
 use crate::model::{
@@ -315,6 +316,8 @@ pub fn fork(writer: Writer<'_>, session_id: &str, message_id: &str) -> Result<Se
         params![source, id, session_id, message_id, writer.now_ms],
     )?;
     let target = connection.last_insert_rowid();
+    let (from, _) = key_range(target);
+    search::expect_messages(connection, target, from + 1)?;
     // The path to the message, renumbered from 1 in the order of seq, so that each is the parent of the next.
     let copied = execute(
         connection,
@@ -332,7 +335,6 @@ pub fn fork(writer: Writer<'_>, session_id: &str, message_id: &str) -> Result<Se
          WINDOW by_key AS (ORDER BY key)",
         [target, last, writer.now_ms],
     )?;
-    let (from, _) = key_range(target);
     let copied = copied as i64;
     execute(
         connection,

@@ -19,7 +19,7 @@
 //!   opens databases through it. All connections to a file in one [`Vfs`] see one
 //!   another's locks and share one WAL index in memory, so WAL works with any
 //!   number of them and without shared memory between threads or processes.
-//! - A `Vfs` is the only owner of its files. [`NativeStorage`] makes sure of that
+//! - A `Vfs` is the only owner of its files. `NativeStorage` makes sure of that
 //!   with a lock of the system; `NodeStorage` leaves it to its host.
 //! - A lock is never waited for: what another connection holds is `SQLITE_BUSY` at
 //!   once. Connections, storage and waiting all live in one thread, so the holder

@@ -7,6 +7,16 @@ use crate::error::Result;
 use crate::store::{Writer, execute, first};
 
 const PREVIEW_CHARS: usize = 160;
+const BEGINNING_BYTES: usize = 2_000;
+
+/// As much of a text as a preview looks at.
+pub(super) fn beginning(text: &str) -> &str {
+    let mut end = text.len().min(BEGINNING_BYTES);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
 
 /// The beginning of a text on one line, for lists.
 pub(super) fn preview(text: &str) -> String {

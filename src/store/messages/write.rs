@@ -9,7 +9,8 @@ use super::{key_range, locate, path, seq_of, session_of, summary};
 use crate::error::{Code, Error, Result};
 use crate::model::{Field, MessagePatch, MessageRef, NewMessage, Usage, limits};
 use crate::store::{
-    Writer, bots, check_bytes, check_json, check_named, check_optional, execute, first, value,
+    Writer, bots, check_bytes, check_json, check_named, check_optional, execute, first, search,
+    value,
 };
 
 const STATUSES: [&str; 5] = ["pending", "streaming", "complete", "incomplete", "error"];
@@ -22,7 +23,7 @@ struct Target {
     next_seq: i64,
     added: i64,
     last_created_at_ms: i64,
-    preview: String,
+    last_beginning: String,
 }
 
 /// Adds messages. Each becomes the head of its session.
@@ -161,7 +162,7 @@ impl<'c> Batch<'c> {
                     next_seq: row.get(5)?,
                     added: 0,
                     last_created_at_ms: 0,
-                    preview: String::new(),
+                    last_beginning: String::new(),
                 };
                 Ok((target, row.get::<_, Option<i64>>(6)?))
             },
@@ -248,6 +249,9 @@ impl<'c> Batch<'c> {
         let id = message.id.map_or_else(|| writer.new_id(), str::to_owned);
         let created_at_ms = message.created_at_ms.unwrap_or(writer.now_ms);
         let status = message.status.unwrap_or("complete");
+        if target.added == 0 {
+            search::expect_messages(writer.connection, target.key, key)?;
+        }
         let Usage {
             input_tokens,
             output_tokens,
@@ -313,7 +317,8 @@ impl<'c> Batch<'c> {
         target.next_seq += 1;
         target.added += 1;
         target.last_created_at_ms = created_at_ms;
-        target.preview = summary::preview(text);
+        target.last_beginning.clear();
+        target.last_beginning.push_str(summary::beginning(text));
         target.head = Some((key, id));
         Ok(key)
     }
@@ -410,7 +415,7 @@ impl<'c> Batch<'c> {
                     target.next_seq,
                     target.added,
                     target.last_created_at_ms,
-                    target.preview,
+                    summary::preview(&target.last_beginning),
                     self.writer.now_ms
                 ],
             )?;
