@@ -6,6 +6,8 @@
  * a good value costs nothing for paths. Must not know: any verb; see `shapes.ts`.
  */
 
+/* oxlint-disable typescript/no-unsafe-type-assertion -- what is unknown becomes known here */
+
 import { ChatStoreError, type ErrorCode } from './errors.js';
 
 /** A value that does not hold: where, what was expected, what came. */
@@ -85,9 +87,12 @@ export function describe(value: unknown): string {
       const name: unknown = (value as { constructor?: { name?: unknown } }).constructor?.name;
       return typeof name === 'string' && name !== '' && name !== 'Object' ? `an object of class ${name}` : 'an object';
     }
-    default:
-      return `a ${typeof value}`;
+    case 'function':
+      return 'a function';
+    case 'symbol':
+      return 'a symbol';
   }
+  return typeof value;
 }
 
 /** Bytes of a well-formed string as UTF-8. */
@@ -331,7 +336,10 @@ function checkJson(value: unknown, depth: number): void {
       if (Array.isArray(value)) checkJsonArray(value, depth);
       else checkJsonObject(value, depth);
       return;
-    default:
+    case 'bigint':
+    case 'function':
+    case 'symbol':
+    case 'undefined':
       throw new Fault('a value that JSON can keep', describe(value));
   }
 }

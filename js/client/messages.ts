@@ -157,6 +157,7 @@ export class Messages {
     }
     while (page !== undefined) {
       yield* page.items;
+      // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
       page = page.nextCursor === null ? undefined : await this.list({ ...list, cursor: page.nextCursor });
     }
   }
@@ -282,6 +283,7 @@ export class Messages {
     const first = await this.#firstId(list);
     if (first === undefined) return undefined;
     let page = await this.list({ ...list, around: first });
+    // oxlint-disable-next-line no-await-in-loop -- a page names the one before it
     while (page.prevCursor !== null) page = await this.list({ ...list, cursor: page.prevCursor });
     return page;
   }

@@ -29,7 +29,7 @@ let scratch = new Uint8Array(64 * 1024);
 /** The columns of one message's payload: plain text crosses as text, all else as JSON. */
 export function bodyColumns(body: Body): { text: Text; parts: Text } {
   if (body.content !== undefined) return { text: body.content, parts: null };
-  const parts = body.parts as Part[];
+  const { parts } = body;
   const plain = plainText(parts);
   if (plain !== undefined) return { text: plain, parts: null };
   try {
@@ -84,7 +84,7 @@ export function packNewMessages(messages: readonly NewMessage[]): Uint8Array {
   const columns = makeColumns(messages.length);
   let i = 0;
   try {
-    for (; i < messages.length; i++) fillRow(columns, i, messages[i] as NewMessage);
+    for (; i < messages.length; i++) fillRow(columns, i, messages[i]!);
   } catch (fault) {
     throw fault instanceof Fault ? fault.under(i) : fault;
   }
@@ -95,8 +95,8 @@ export function packNewMessages(messages: readonly NewMessage[]): Uint8Array {
 export function packBody(body: Body): Uint8Array {
   const columns = makeColumns(1);
   const { text, parts } = bodyColumns(body);
-  columns.text[0] = text;
-  columns.parts[0] = parts;
+  columns.texts.text[0] = text;
+  columns.texts.parts[0] = parts;
   return write(1, columns);
 }
 
@@ -105,61 +105,63 @@ function makeColumns(rows: number) {
   const number = (): number[] => Array<number>(rows).fill(NaN);
   const text = (): Text[] => Array<Text>(rows).fill(undefined);
   return {
-    createdAt: number(),
-    inputTokens: number(),
-    outputTokens: number(),
-    reasoningTokens: number(),
-    cachedTokens: number(),
-    costUsd: number(),
-    durationMs: number(),
-    sessionId: text(),
-    id: text(),
-    role: text(),
-    botId: text(),
-    parentId: text(),
-    text: text(),
-    parts: text(),
-    status: text(),
-    finishReason: text(),
-    error: text(),
-    model: text(),
-    metadata: text(),
+    numbers: {
+      createdAt: number(),
+      inputTokens: number(),
+      outputTokens: number(),
+      reasoningTokens: number(),
+      cachedTokens: number(),
+      costUsd: number(),
+      durationMs: number(),
+    },
+    texts: {
+      sessionId: text(),
+      id: text(),
+      role: text(),
+      botId: text(),
+      parentId: text(),
+      text: text(),
+      parts: text(),
+      status: text(),
+      finishReason: text(),
+      error: text(),
+      model: text(),
+      metadata: text(),
+    },
   };
 }
 
 type Columns = ReturnType<typeof makeColumns>;
 
-const NUMBER_COLUMNS = 7;
-
-function fillRow(columns: Columns, i: number, message: NewMessage): void {
-  if (message.createdAt !== undefined) columns.createdAt[i] = message.createdAt;
+function fillRow({ numbers, texts }: Columns, i: number, message: NewMessage): void {
+  if (message.createdAt !== undefined) numbers.createdAt[i] = message.createdAt;
   const usage = message.usage;
   if (usage !== undefined && usage !== null) {
-    columns.inputTokens[i] = usage.inputTokens ?? NaN;
-    columns.outputTokens[i] = usage.outputTokens ?? NaN;
-    columns.reasoningTokens[i] = usage.reasoningTokens ?? NaN;
-    columns.cachedTokens[i] = usage.cachedTokens ?? NaN;
-    columns.costUsd[i] = usage.costUsd ?? NaN;
-    columns.durationMs[i] = usage.durationMs ?? NaN;
+    numbers.inputTokens[i] = usage.inputTokens ?? NaN;
+    numbers.outputTokens[i] = usage.outputTokens ?? NaN;
+    numbers.reasoningTokens[i] = usage.reasoningTokens ?? NaN;
+    numbers.cachedTokens[i] = usage.cachedTokens ?? NaN;
+    numbers.costUsd[i] = usage.costUsd ?? NaN;
+    numbers.durationMs[i] = usage.durationMs ?? NaN;
   }
-  columns.sessionId[i] = message.sessionId;
-  columns.id[i] = message.id;
-  columns.role[i] = message.role;
-  columns.botId[i] = message.botId;
-  columns.parentId[i] = message.parentId;
+  texts.sessionId[i] = message.sessionId;
+  texts.id[i] = message.id;
+  texts.role[i] = message.role;
+  texts.botId[i] = message.botId;
+  texts.parentId[i] = message.parentId;
   if (message.content !== undefined) {
-    columns.text[i] = message.content;
-    columns.parts[i] = null;
+    texts.text[i] = message.content;
+    texts.parts[i] = null;
   } else {
     const body = bodyColumns(message);
-    columns.text[i] = body.text;
-    columns.parts[i] = body.parts;
+    texts.text[i] = body.text;
+    texts.parts[i] = body.parts;
   }
-  columns.status[i] = message.status;
-  columns.finishReason[i] = message.finishReason;
-  columns.error[i] = jsonColumn('error', message.error);
-  columns.model[i] = message.model;
-  columns.metadata[i] = jsonColumn('metadata', message.metadata);
+  texts.status[i] = message.status;
+  texts.finishReason[i] = message.finishReason;
+  texts.error[i] = jsonColumn('error', message.error);
+  texts.model[i] = message.model;
+  texts.metadata[i] = jsonColumn('metadata', message.metadata);
 }
 
 function numberMode(values: number[]): number {
@@ -176,10 +178,18 @@ function textMode(values: Text[]): number {
 
 const valuesIn = (mode: number, rows: number): number => (mode === MODE_NULL ? 0 : mode === MODE_EACH ? rows : 1);
 
+/** About what the texts will take, so that the buffer seldom has to grow. */
+function expectedBytes(texts: Text[][], modes: number[]): number {
+  let units = 0;
+  for (const [c, values] of texts.entries()) {
+    if (modes[c] === MODE_EACH) for (const value of values) units += value?.length ?? 0;
+  }
+  return Math.min(units + units / 8, MAX_BUFFER_BYTES / 2);
+}
+
 function write(rows: number, columns: Columns): Uint8Array {
-  const all = Object.values(columns);
-  const numbers = all.slice(0, NUMBER_COLUMNS) as number[][];
-  const texts = all.slice(NUMBER_COLUMNS) as Text[][];
+  const numbers = Object.values(columns.numbers);
+  const texts = Object.values(columns.texts);
   // Of no rows there is no first value that could stand for all.
   const numberModes = rows === 0 ? numbers.map(() => MODE_NULL) : numbers.map(numberMode);
   const textModes = rows === 0 ? texts.map(() => MODE_NULL) : texts.map(textMode);
@@ -188,7 +198,7 @@ function write(rows: number, columns: Columns): Uint8Array {
   const lengthsAt = numbersAt + 8 * numberModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0);
   const blockAt = lengthsAt + 4 * textModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0);
 
-  reserve(0, blockAt);
+  reserve(0, blockAt + expectedBytes(texts, textModes));
   const floats = new Float64Array(scratch.buffer, numbersAt, (lengthsAt - numbersAt) / 8);
   let float = 0;
   for (const [c, values] of numbers.entries()) {

@@ -6,6 +6,8 @@
  * Must not know: which call a reply answers, or how it came.
  */
 
+/* oxlint-disable typescript/no-unsafe-type-assertion -- the layout says what stands where; the core keeps to it */
+
 import { ChatStoreError } from './errors.js';
 import type {
   Bot,

@@ -224,21 +224,17 @@ export const sql = text(limits.sqlBytes);
 const MAX_INT64 = 2n ** 63n - 1n;
 
 function sqlValue(value: unknown): void {
-  switch (typeof value) {
-    case 'string':
-      text(limits.contentBytes, { empty: true })(value);
-      return;
-    case 'number':
-      if (Number.isFinite(value)) return;
-      break;
-    case 'bigint':
-      if (value <= MAX_INT64 && value >= -MAX_INT64 - 1n) return;
-      break;
-    case 'boolean':
-      return;
-    default:
-      if (value === null || value instanceof Uint8Array) return;
+  if (typeof value === 'string') {
+    content(value);
+    return;
   }
+  const holds =
+    value === null ||
+    typeof value === 'boolean' ||
+    value instanceof Uint8Array ||
+    (typeof value === 'number' && Number.isFinite(value)) ||
+    (typeof value === 'bigint' && value <= MAX_INT64 && value >= -MAX_INT64 - 1n);
+  if (holds) return;
   throw new Fault('null, a finite number, a bigint of 64 bits, a string, a boolean or a Uint8Array', describe(value));
 }
 

@@ -78,6 +78,7 @@ class Scope implements Caller {
   async #settle(): Promise<void> {
     this.#ended = true;
     while (this.#pending.size > 0 && !this.lease.isLost) {
+      // oxlint-disable-next-line no-await-in-loop -- what settles may have made further calls
       await Promise.race([Promise.allSettled(this.#pending), this.lease.lost]).catch(() => undefined);
     }
   }

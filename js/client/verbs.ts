@@ -81,6 +81,7 @@ export abstract class Verbs {
     const args: Record<string, unknown> = { sql, ...argumentsOf(options) };
     if (options.params !== undefined) args['params'] = sqlParams(options.params);
     const reply = await this.#caller.call({ verb: 'query', write: false, args }, options);
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the caller says what its SQL gives
     return readQueryRows(reply, this.#caller.readText) as R[];
   }
 }

@@ -8,8 +8,8 @@
 const IDLE_MS = 50;
 
 /** Node's timers keep a process alive unless told otherwise; browsers give numbers. */
-function unreferenced(timer: unknown): void {
-  (timer as { unref?: () => void }).unref?.();
+function unreferenced(timer: ReturnType<typeof setTimeout> | number): void {
+  if (typeof timer === 'object') timer.unref();
 }
 
 export class IdleIndexing {

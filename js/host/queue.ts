@@ -64,7 +64,7 @@ export class WritersQueue {
         reject(error);
       };
       const onAbort = (): void => {
-        leave(abortedError(signal as AbortSignal));
+        if (signal !== undefined) leave(abortedError(signal));
       };
       const timer = setTimeout(() => {
         leave(this.#timeoutError(holder, timeoutMs));

@@ -46,18 +46,20 @@ export function lockAddress(realPath: string, kind: LockKind): string {
  */
 export async function acquireLock(realPath: string, kind: LockKind = lockKind()): Promise<OwnerLock> {
   const address = lockAddress(realPath, kind);
-  // A dead socket's file is put aside once or twice at most; more means that others keep coming.
-  for (let attempt = 0; attempt < 5; attempt++) {
-    const server = await listen(address);
-    if (server !== undefined) return { release: () => close(server) };
-    if (kind !== 'file' || (await answers(address))) break;
-    await putAside(address);
-  }
+  const server = (await listen(address)) ?? (kind === 'file' ? await replaceDead(address) : undefined);
+  if (server !== undefined) return { release: () => close(server) };
   throw new ChatStoreError(
     'STORE_LOCKED',
     `${realPath} is open already: in another process, or by another ChatStore in this one`,
     { details: { path: realPath } },
   );
+}
+
+/** A server in the place of one that is dead; undefined where it lives, or where another was faster. */
+async function replaceDead(address: string): Promise<Server | undefined> {
+  if (await answers(address)) return undefined;
+  await putAside(address);
+  return listen(address);
 }
 
 /** A server at the address; undefined where there is one already. */

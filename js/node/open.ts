@@ -151,7 +151,7 @@ function realPathOf(path: string): string {
   try {
     return realpathSync.native(absolute);
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw ioError(`${absolute} cannot be opened`, error);
+    if (codeOf(error) !== 'ENOENT') throw ioError(`${absolute} cannot be opened`, error);
   }
   try {
     return join(realpathSync.native(dirname(absolute)), basename(absolute));
@@ -161,8 +161,13 @@ function realPathOf(path: string): string {
 }
 
 function ioError(message: string, cause: unknown): ChatStoreError {
-  const { code } = cause as NodeJS.ErrnoException;
-  return new ChatStoreError('IO_ERROR', `${message} (${code ?? String(cause)})`, { cause, details: { cause: code } });
+  const code = codeOf(cause);
+  return new ChatStoreError('IO_ERROR', `${message} (${code})`, { cause, details: { cause: code } });
+}
+
+/** `ENOENT` and the like; the whole error in words where it has no such name. */
+function codeOf(error: unknown): string {
+  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
 const APPLICATION_ID = 0x43684174;
@@ -180,7 +185,7 @@ function checkOurs(file: string): void {
       closeSync(descriptor);
     }
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return;
+    if (codeOf(error) === 'ENOENT') return;
     throw error;
   }
   if (bytes === 0 || header.readUInt32BE(APPLICATION_ID_AT) === APPLICATION_ID) return;
@@ -191,6 +196,7 @@ function checkOurs(file: string): void {
 
 function infoOf(row: Record<string, unknown> | undefined, ephemeral: boolean): StoreInfo {
   if (row === undefined) throw new ChatStoreError('INTERNAL', 'the core answered with nothing');
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns of this reply are known
   const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend'>;
   return { backend: ephemeral ? 'memory' : 'node', ...known, ephemeral };
 }

@@ -1,4 +1,6 @@
 /** Wrong arguments: each is refused with its place, what was expected and what came, and changes nothing. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChatStore, ChatStoreError } from 'chatstore';
@@ -124,8 +126,21 @@ const cases = [
   [(s) => s.messages.addMany(message()), 'messages'],
   [(s) => s.messages.addMany([message(), message({ role: 5 })]), 'messages[1].role'],
   [(s) => s.messages.addMany([message(), null]), 'messages[1]'],
-  [(s) => s.messages.addMany([message(), message(), message(), parts({ type: 'text', text: 'x' }, { type: 'y', z: [lone] })]), 'messages[3].parts[1].z[0]'],
-  [(s) => s.messages.addMany([message(), message({ metadata: 'x'.repeat(2 ** 20) })]), 'messages[1].metadata', 'TOO_LARGE'],
+  [
+    (s) =>
+      s.messages.addMany([
+        message(),
+        message(),
+        message(),
+        parts({ type: 'text', text: 'x' }, { type: 'y', z: [lone] }),
+      ]),
+    'messages[3].parts[1].z[0]',
+  ],
+  [
+    (s) => s.messages.addMany([message(), message({ metadata: 'x'.repeat(2 ** 20) })]),
+    'messages[1].metadata',
+    'TOO_LARGE',
+  ],
   [(s) => s.messages.addMany(Array.from({ length: 100_001 }, () => message())), 'messages', 'TOO_LARGE'],
   [(s) => s.messages.put([message({ id: '' })]), 'messages[0].id'],
   [(s) => s.messages.edit({ sessionId: 's', id: 'm' }, {}), 'body'],
@@ -147,7 +162,7 @@ test('every wrong argument is refused with its place, and nothing changes', asyn
   const before = await state();
   for (const [call, argument, code = 'INVALID_ARGUMENT'] of cases) {
     const error = await rejection(call(store));
-    const told = `${call}\n${error.stack}`;
+    const told = [String(call), error.stack].join('\n');
     assert.ok(error instanceof ChatStoreError, told);
     assert.equal(error.code, code, told);
     assert.equal(error.details.argument, argument, told);
@@ -163,7 +178,10 @@ test('a misspelt option is told with those that there are and the likely one', a
   const store = await ChatStore.open(':memory:');
   t.after(() => store.close());
   const error = await rejection(store.bots.list({ limt: 5 }));
-  assert.equal(error.message, "unknown option 'limt'; expected one of deleted, limit, cursor, signal, timeoutMs (did you mean 'limit'?)");
+  assert.equal(
+    error.message,
+    "unknown option 'limt'; expected one of deleted, limit, cursor, signal, timeoutMs (did you mean 'limit'?)",
+  );
   const inside = await rejection(store.messages.addMany([message({ sesionId: 's' })]));
   assert.match(inside.message, /^messages\[0\]: unknown option 'sesionId'; .*did you mean 'sessionId'/);
 });
@@ -204,7 +222,10 @@ test('limits are counted in bytes, and exactly', async (t) => {
     assert.equal((await store.sessions.create({ id })).id, id);
     assert.equal((await rejection(store.sessions.create({ id: `${id}é` }))).code, 'TOO_LARGE');
   }
-  assert.equal((await store.bots.create({ name: 'n'.repeat(1000), metadata: 'x'.repeat(2 ** 20 - 2) })).metadata.length, 2 ** 20 - 2);
+  assert.equal(
+    (await store.bots.create({ name: 'n'.repeat(1000), metadata: 'x'.repeat(2 ** 20 - 2) })).metadata.length,
+    2 ** 20 - 2,
+  );
 });
 
 test('what was given may be changed after the call, it has crossed by then', async (t) => {

@@ -1,4 +1,6 @@
 /** Each verb of bots and sessions, in a store in memory. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';

@@ -3,6 +3,7 @@ import { ChatStore, ChatStoreError } from 'chatstore';
 import type { ErrorCode, Message, NewMessage, Page, SearchHit, Session, Transaction } from 'chatstore';
 
 export async function uses(path: string): Promise<ErrorCode | undefined> {
+  // oxlint-disable-next-line typescript/await-thenable -- a compiler that knows Symbol.asyncDispose knows better
   await using store = await ChatStore.open(path, { durability: 'relaxed', timeoutMs: 1000 });
   const session: Session = await store.sessions.create({ title: 'A trip', tags: ['x'] }, { ifExists: 'return' });
   const text: NewMessage = { sessionId: session.id, role: 'user', content: 'hello' };

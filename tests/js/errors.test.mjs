@@ -1,4 +1,6 @@
 /** Errors: their codes and details, and that the store is as usable after each as before. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -51,12 +53,20 @@ const failures = {
     details: { table: 'messages' },
   },
   'malformed SQL': { run: (store) => store.query('SELECT * FRM messages'), code: 'INVALID_SQL', details: {} },
-  'an unknown column': { run: (store) => store.query('SELECT nothing FROM messages'), code: 'INVALID_SQL', details: {} },
+  'an unknown column': {
+    run: (store) => store.query('SELECT nothing FROM messages'),
+    code: 'INVALID_SQL',
+    details: {},
+  },
   'SQL that writes': { run: (store) => store.query('DELETE FROM messages'), code: 'QUERY_NOT_ALLOWED', details: {} },
   'SQL that attaches': { run: (store) => store.query("ATTACH 'x' AS y"), code: 'QUERY_NOT_ALLOWED', details: {} },
   'a forged cursor': { run: (store) => store.bots.list({ cursor: 'forged' }), code: 'INVALID_CURSOR', details: {} },
   'something unknown': { run: (store) => store.bots.update('none', { name: 'x' }), code: 'NOT_FOUND', details: {} },
-  'a bad argument': { run: (store) => store.bots.create({ name: '' }), code: 'INVALID_ARGUMENT', details: { argument: 'bot.name' } },
+  'a bad argument': {
+    run: (store) => store.bots.create({ name: '' }),
+    code: 'INVALID_ARGUMENT',
+    details: { argument: 'bot.name' },
+  },
   'a callback that throws': {
     run: (store) =>
       store.transaction(async (tx) => {
@@ -87,7 +97,8 @@ for (const [name, { run, code, details }] of Object.entries(failures)) {
     assert.ok(error instanceof ChatStoreError, String(error));
     assert.equal(error.name, 'ChatStoreError');
     assert.equal(error.code, code, error.message);
-    for (const [key, value] of Object.entries(details)) assert.equal(error.details[key], value, `${key} of ${JSON.stringify(error.details)}`);
+    for (const [key, value] of Object.entries(details))
+      assert.equal(error.details[key], value, `${key} of ${JSON.stringify(error.details)}`);
 
     assert.deepEqual(await dump(), before);
     await store.transaction((tx) => tx.messages.add(said('second')));
@@ -125,14 +136,17 @@ test('the schema names the check, the not-null column and the table that a value
     } catch (error) {
       thrown = error;
     }
-    assert.ok(['CONSTRAINT_CHECK', 'CONSTRAINT_NOT_NULL', 'INVALID_ARGUMENT'].includes(thrown?.code), JSON.stringify([bad, thrown]));
+    assert.ok(
+      ['CONSTRAINT_CHECK', 'CONSTRAINT_NOT_NULL', 'INVALID_ARGUMENT'].includes(thrown?.code),
+      JSON.stringify([bad, thrown]),
+    );
   }
   instance.call(false, 'messages.add', undefined, packNewMessages([said('fine')]));
   instance.close();
   instance.free();
 });
 
-test('a closed store says so to every call, and closing again is fine', async (t) => {
+test('a closed store says so to every call, and closing again is fine', async () => {
   const store = await ChatStore.open(join(temporaryFolder(), 'a.chat'));
   await store.close();
   await store.close();
@@ -152,7 +166,10 @@ test('a closed store says so to every call, and closing again is fine', async (t
 test('calls that run when a store is closed settle before it is', async (t) => {
   const path = join(temporaryFolder(), 'a.chat');
   const store = await ChatStore.open(path);
-  const calls = [store.sessions.create({ id: 's' }), ...Array.from({ length: 20 }, (_, i) => store.messages.add(said(String(i))))];
+  const calls = [
+    store.sessions.create({ id: 's' }),
+    ...Array.from({ length: 20 }, (_, i) => store.messages.add(said(String(i)))),
+  ];
   const closed = store.close();
   await Promise.all(calls);
   await closed;

@@ -1,4 +1,6 @@
 /** The examples of the documentation, run as they stand: blocks that open with ```js example. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -22,7 +24,7 @@ let count = 0;
 for (const file of files) {
   for (const [i, code] of examplesOf(file).entries()) {
     count++;
-    test(`example ${i + 1} of ${file} runs`, async (t) => {
+    test(`example ${i + 1} of ${file} runs`, async () => {
       // Paths in an example are relative: it runs in a folder of its own.
       const start = "import assert from 'node:assert/strict'; process.chdir(process.argv[1]);\n";
       const { code: status, errors } = await runModule(start + code, temporaryFolder());

@@ -1,4 +1,6 @@
 /** Stores in files: who may open what, what is left untouched, and that the plain tools read it. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -23,7 +25,8 @@ async function makeStore(path, count = 3) {
 function plainSqlite(path, sql) {
   let result = spawnSync('sqlite3', [path, sql], { encoding: 'utf8' });
   if (result.error?.code === 'ENOENT') {
-    const program = 'import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print("|".join(map(str, row)))';
+    const program =
+      'import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print("|".join(map(str, row)))';
     result = spawnSync('python3', ['-c', program, path, sql], { encoding: 'utf8' });
   }
   assert.equal(result.status, 0, `${result.error ?? ''}${result.stderr}`);
@@ -38,7 +41,15 @@ test('a store is opened by a path, a relative path or a file URL', async () => {
     assert.equal((await store.sessions.get('s')).messageCount, 3);
     assert.deepEqual(
       { ...store.info, sqliteVersion: '' },
-      { backend: 'node', path, ephemeral: false, durability: 'strict', schemaVersion: 1, sqliteVersion: '', pageSizeBytes: 4096 },
+      {
+        backend: 'node',
+        path,
+        ephemeral: false,
+        durability: 'strict',
+        schemaVersion: 1,
+        sqliteVersion: '',
+        pageSizeBytes: 4096,
+      },
     );
     await store.close();
   }
@@ -98,7 +109,8 @@ test('of many that open a new file at once one gets it, and the file is sound', 
   const results = await Promise.allSettled(Array.from({ length: 10 }, () => ChatStore.open(path)));
   const won = results.filter((result) => result.status === 'fulfilled');
   assert.equal(won.length, 1);
-  for (const { reason } of results.filter((result) => result.status === 'rejected')) assert.equal(reason.code, 'STORE_LOCKED');
+  for (const { reason } of results.filter((result) => result.status === 'rejected'))
+    assert.equal(reason.code, 'STORE_LOCKED');
   await won[0].value.sessions.create({ id: 's' });
   await won[0].value.close();
   assert.equal(plainSqlite(path, 'PRAGMA integrity_check'), 'ok');
@@ -114,15 +126,13 @@ const holder = `
 
 test('another process that has the file open locks it until it is killed, and no longer', async () => {
   const path = join(temporaryFolder(), 'a.chat');
-  let error;
+  let refused;
   const { signal } = await runNode(['--input-type=module', '--eval', holder, path], {
     on_line: (_, child) => {
-      void rejection(ChatStore.open(path)).then((reason) => {
-        error = reason;
-        child.kill('SIGKILL');
-      });
+      refused = rejection(ChatStore.open(path)).finally(() => child.kill('SIGKILL'));
     },
   });
+  const error = await Promise.resolve(refused);
   assert.equal(signal, 'SIGKILL');
   assert.equal(error.code, 'STORE_LOCKED');
   assert.ok(error.message.includes(path));
@@ -152,13 +162,16 @@ test('a closed file is one file, which the plain tools read and find sound', asy
   await makeStore(path, 200);
   const store = await ChatStore.open(path);
   await store.search('message');
-  await store.messages.edit({ sessionId: 's', id: (await store.messages.list({ sessionId: 's' })).items[0].id }, { content: 'é😀\0x' });
+  await store.messages.edit(
+    { sessionId: 's', id: (await store.messages.list({ sessionId: 's' })).items[0].id },
+    { content: 'é😀\0x' },
+  );
   await store.close();
   assert.deepEqual(readdirSync(folder), ['a.chat']);
   assert.equal(plainSqlite(path, 'PRAGMA integrity_check'), 'ok');
   assert.equal(plainSqlite(path, 'PRAGMA foreign_key_check'), '');
   assert.equal(plainSqlite(path, 'SELECT count(*), sum(length(CAST(text AS BLOB)) > 0) FROM messages'), '201|201');
-  assert.equal(plainSqlite(path, "SELECT hex(text) FROM messages WHERE seq = 201"), 'C3A9F09F98800078');
+  assert.equal(plainSqlite(path, 'SELECT hex(text) FROM messages WHERE seq = 201'), 'C3A9F09F98800078');
   assert.equal(plainSqlite(path, "SELECT count(*) FROM messages_fts WHERE messages_fts MATCH 'message'"), '200');
 });
 
@@ -166,7 +179,12 @@ test('a closed file is one file, which the plain tools read and find sound', asy
 async function refusedUntouched(path, code) {
   const folder = join(path, '..');
   const state = () =>
-    readdirSync(folder).map((name) => [name, createHash('sha256').update(readFileSync(join(folder, name))).digest('hex')]);
+    readdirSync(folder).map((name) => [
+      name,
+      createHash('sha256')
+        .update(readFileSync(join(folder, name)))
+        .digest('hex'),
+    ]);
   const before = state();
   const error = await rejection(ChatStore.open(path));
   assert.equal(error.code, code, error.message);
@@ -229,17 +247,37 @@ test('destroy removes the file and what lies beside it, and nothing where there 
 
 test('10,000 messages of every kind are read back by another process byte for byte', async () => {
   const path = join(temporaryFolder(), 'a.chat');
-  const strange = ['', '\0', 'a\0b', '😀👩‍👩‍👧‍👦', '\uFEFFmark', 'é\u0301', '\u0002\u0003', '日本語', '\uFFFF', 'x'.repeat(5000)];
+  const strange = [
+    '',
+    '\0',
+    'a\0b',
+    '😀👩‍👩‍👧‍👦',
+    '\uFEFFmark',
+    'é\u0301',
+    '\u0002\u0003',
+    '日本語',
+    '\uFFFF',
+    'x'.repeat(5000),
+  ];
   const given = Array.from({ length: 10_000 }, (_, i) => ({
     sessionId: 's',
     id: `m-${i} ${strange[i % 7]}`,
     role: i % 2 === 0 ? 'user' : 'assistant',
     createdAt: 1_700_000_000_000 + i,
     ...(i % 5 === 0
-      ? { parts: [{ type: 'text', text: strange[i % 10] }, { type: 'data', value: { i, text: strange[(i + 3) % 10], none: null } }] }
+      ? {
+          parts: [
+            { type: 'text', text: strange[i % 10] },
+            { type: 'data', value: { i, text: strange[(i + 3) % 10], none: null } },
+          ],
+        }
       : { content: i % 2500 === 1 ? `${'1 MB of 😀 '.repeat(80_000)}${i}` : `${strange[i % 10]} ${i}` }),
-    ...(i % 3 === 0 ? { metadata: { i, [strange[i % 10]]: [null, true, 0.1] }, usage: { inputTokens: i, costUsd: i / 7 } } : {}),
-    ...(i % 4 === 0 ? { model: null, finishReason: null, error: null, botId: null } : { model: 'large-1', finishReason: 'stop' }),
+    ...(i % 3 === 0
+      ? { metadata: { i, [strange[i % 10]]: [null, true, 0.1] }, usage: { inputTokens: i, costUsd: i / 7 } }
+      : {}),
+    ...(i % 4 === 0
+      ? { model: null, finishReason: null, error: null, botId: null }
+      : { model: 'large-1', finishReason: 'stop' }),
   }));
   const store = await ChatStore.open(path);
   await store.sessions.create({ id: 's' });
@@ -266,7 +304,19 @@ test('10,000 messages of every kind are read back by another process byte for by
   const hash = createHash('sha256');
   for (const m of given) {
     const parts = m.parts ?? [{ type: 'text', text: m.content }];
-    const fields = [m.id, m.role, m.createdAt, parts, m.metadata ?? null, m.usage ?? null, m.model, m.finishReason, m.error ?? null, null, 'complete'];
+    const fields = [
+      m.id,
+      m.role,
+      m.createdAt,
+      parts,
+      m.metadata ?? null,
+      m.usage ?? null,
+      m.model,
+      m.finishReason,
+      m.error ?? null,
+      null,
+      'complete',
+    ];
     hash.update(`${JSON.stringify(fields)}\n`);
   }
   assert.deepEqual(lines, [`10000 ${hash.digest('hex')}`, '[{"integrity_check":"ok"}] []']);

@@ -1,4 +1,7 @@
 /** The host with a core of paper: the queue, leases, and what happens when the core dies. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
+/* oxlint-disable typescript/only-throw-error -- the core throws plain objects */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { importSource, rejection } from './support.mjs';
@@ -189,7 +192,6 @@ test('an error of the core keeps its code, message and details, and the instance
   const { host, counts } = paperHost({
     verbs: {
       refused: () => {
-        // oxlint-disable-next-line no-throw-literal -- it is what the core throws
         throw { code: 'CONSTRAINT_UNIQUE', message: 'taken', details: { column: 'name' } };
       },
     },
@@ -203,7 +205,6 @@ test('a transaction that the core has ended by itself is lost', async () => {
   const { host } = paperHost({
     verbs: {
       full: () => {
-        // oxlint-disable-next-line no-throw-literal -- it is what the core throws
         throw { code: 'TRANSACTION_LOST', message: 'the disk is full', details: {} };
       },
     },
@@ -219,7 +220,6 @@ test('a search that finds the index behind waits its turn and brings it up first
   const { host, log } = paperHost({
     verbs: {
       search: () => {
-        // oxlint-disable-next-line no-throw-literal -- it is what the core throws
         if (waiting > 0) throw { code: 'INDEX_PENDING', message: '', details: {} };
         return counted(0);
       },

@@ -1,4 +1,6 @@
 /** A writer is killed at random, again and again: what it acknowledged is there, and nothing by half. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -40,7 +42,8 @@ test(`${rounds} writers killed at random lose nothing that they acknowledged`, a
     const store = await ChatStore.open(path);
     const rows = await store.query('SELECT id, metadata FROM messages', { limit: 100_000 });
     const present = new Set(rows.map((row) => row.id));
-    for (const id of acknowledged) assert.ok(present.has(id), `round ${round} of seed ${seed}: ${id} was acknowledged and is gone`);
+    for (const id of acknowledged)
+      assert.ok(present.has(id), `round ${round} of seed ${seed}: ${id} was acknowledged and is gone`);
     const batches = new Map();
     for (const row of rows) {
       const { batch, size } = JSON.parse(row.metadata);
@@ -55,6 +58,8 @@ test(`${rounds} writers killed at random lose nothing that they acknowledged`, a
     assert.deepEqual(await store.query('PRAGMA foreign_key_check'), []);
     await store.close();
   }
-  t.diagnostic(`${acknowledged.size} messages were acknowledged, ${killed_in_open} writers died before they had opened`);
+  t.diagnostic(
+    `${acknowledged.size} messages were acknowledged, ${killed_in_open} writers died before they had opened`,
+  );
   assert.ok(acknowledged.size > rounds * 10);
 });

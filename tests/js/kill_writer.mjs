@@ -4,6 +4,7 @@
  * Each message carries the number of its batch and how many the batch has, so that half a batch can
  * be told from a whole one. Runs until it is killed.
  */
+/* oxlint-disable no-await-in-loop -- a writer in a loop */
 import { ChatStore } from 'chatstore';
 import { seeded } from './support.mjs';
 

@@ -1,4 +1,6 @@
 /** The ownership of a file, in each of its kinds that this system can show. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

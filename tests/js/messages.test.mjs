@@ -1,4 +1,6 @@
 /** Each verb of messages: content, pages, the tree and its active path, the trash. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';

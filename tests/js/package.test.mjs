@@ -1,4 +1,6 @@
 /** The package as others load it: by import and by require, with its types. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { createRequire } from 'node:module';
@@ -39,9 +41,21 @@ test('importing the package opens nothing and keeps nothing alive', async () => 
 test('programs in both module systems compile against the types, strictly', () => {
   const tsc = join(root, 'node_modules/.bin/tsc');
   const args = [
-    '--noEmit', '--strict', '--exactOptionalPropertyTypes', '--noUncheckedIndexedAccess', '--module', 'nodenext',
-    '--target', 'es2022', '--lib', 'es2023,esnext.disposable,dom', '--types', 'node', '--ignoreConfig',
-    'tests/js/consumer_esm.mts', 'tests/js/consumer_cjs.cts',
+    '--noEmit',
+    '--strict',
+    '--exactOptionalPropertyTypes',
+    '--noUncheckedIndexedAccess',
+    '--module',
+    'nodenext',
+    '--target',
+    'es2022',
+    '--lib',
+    'es2023,esnext.disposable,dom',
+    '--types',
+    'node',
+    '--ignoreConfig',
+    'tests/js/consumer_esm.mts',
+    'tests/js/consumer_cjs.cts',
   ];
   const { status, stdout, stderr } = spawnSync(tsc, args, { cwd: root, encoding: 'utf8' });
   assert.equal(status, 0, stdout + stderr);

@@ -1,4 +1,6 @@
 /** The packed buffers, in both directions, whole and damaged. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { importSource, seeded } from './support.mjs';

@@ -1,4 +1,6 @@
 /** The host with the real core on a real file: a core that dies is replaced, and nothing is lost. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import nodeFs from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +14,11 @@ const { createBindings } = await import(join(root, 'dist/wasm/bindings.js'));
 const module = new WebAssembly.Module(nodeFs.readFileSync(join(root, 'dist/wasm/chatstore_bg.wasm')));
 
 const patient = { timeoutMs: 30_000 };
-const add = (content) => ({ verb: 'messages.add', write: true, rows: packNewMessages([{ sessionId: 's', role: 'user', content }]) });
+const add = (content) => ({
+  verb: 'messages.add',
+  write: true,
+  rows: packNewMessages([{ sessionId: 's', role: 'user', content }]),
+});
 const list = { verb: 'messages.list', write: false, args: { sessionId: 's' } };
 const texts = async (host) =>
   rows.readMessages(await host.call(list, patient), rows.readTextAnywhere).items.map((message) => message.content);
@@ -80,10 +86,17 @@ test('a trap in a transaction takes all of it back', async (t) => {
 
 test('a disk that is full refuses writes with its code, keeps reading, and goes on when there is room', async (t) => {
   let full = false;
-  const noSpace = (run) => (...args) => {
-    if (full) throw Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC', errno: -28, syscall: 'write' });
-    return run(...args);
-  };
+  const noSpace =
+    (run) =>
+    (...args) => {
+      if (full)
+        throw Object.assign(new Error('ENOSPC: no space left on device, write'), {
+          code: 'ENOSPC',
+          errno: -28,
+          syscall: 'write',
+        });
+      return run(...args);
+    };
   const fs = { ...nodeFs, writeSync: noSpace(nodeFs.writeSync), writevSync: noSpace(nodeFs.writevSync) };
   const { host } = await fragileHost(t, fs);
   await host.call(add('1'), patient);
@@ -98,10 +111,13 @@ test('a disk that is full refuses writes with its code, keeps reading, and goes 
 
 test('a flush that fails is an IO_ERROR with its cause, and the store can be used again', async (t) => {
   let broken = false;
-  const failing = (run) => (...args) => {
-    if (broken) throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO', errno: -5, syscall: 'fdatasync' });
-    return run(...args);
-  };
+  const failing =
+    (run) =>
+    (...args) => {
+      if (broken)
+        throw Object.assign(new Error('EIO: i/o error, fdatasync'), { code: 'EIO', errno: -5, syscall: 'fdatasync' });
+      return run(...args);
+    };
   const fs = { ...nodeFs, fsyncSync: failing(nodeFs.fsyncSync), fdatasyncSync: failing(nodeFs.fdatasyncSync) };
   const { host } = await fragileHost(t, fs);
   await host.call(add('1'), patient);

@@ -1,4 +1,6 @@
 /** Search with ordinary and with hostile text, and SQL that reads. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
@@ -12,6 +14,10 @@ async function open(t, contents = []) {
   return store;
 }
 
+/** SQL that gives so many rows. */
+const counting = (rows) =>
+  `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ${rows}) SELECT i FROM n`;
+
 const ids = (page) => page.items.map((hit) => hit.id);
 
 test('a hit tells its message, session, rank and where the words stand in the snippet', async (t) => {
@@ -20,10 +26,16 @@ test('a hit tells its message, session, rank and where the words stand in the sn
   assert.equal(nextCursor, null);
   const [hit] = items;
   assert.equal(items.length, 1);
-  assert.deepEqual([hit.sessionId, hit.id, hit.role, hit.seq, hit.sessionTitle, hit.botId], ['s', 'm1', 'user', 2, 'A trip', null]);
+  assert.deepEqual(
+    [hit.sessionId, hit.id, hit.role, hit.seq, hit.sessionTitle, hit.botId],
+    ['s', 'm1', 'user', 2, 'A trip', null],
+  );
   assert.equal(typeof hit.rank, 'number');
   assert.equal(hit.snippet, 'The quick brown fox 😀 and another fox');
-  assert.deepEqual(hit.highlights.map(([start, end]) => hit.snippet.slice(start, end)), ['quick', 'fox', 'fox']);
+  assert.deepEqual(
+    hit.highlights.map(([start, end]) => hit.snippet.slice(start, end)),
+    ['quick', 'fox', 'fox'],
+  );
 });
 
 test('words match without case and accents, all must be there, a prefix only where asked for', async (t) => {
@@ -36,9 +48,57 @@ test('words match without case and accents, all must be there, a prefix only whe
 test('no text is a syntax error, whatever is in it', async (t) => {
   const store = await open(t, ['a "quoted" word', 'NOT AND OR NEAR']);
   const hostile = [
-    '', ' ', '"', '""', '"""', '*', '^', '(', ')', '((', 'a*b', 'NOT', 'AND', 'OR', 'NOT a', 'a AND', 'NEAR(', 'NEAR(a b, 5)',
-    'text:', 'text: a', '-a', '+', 'a + b', "'", "a' OR '1'='1", '\\', '%', '_', '\0', 'a\0b', '{a b}: c', 'é\u0301', '😀', '\u0002', '\u0003',
-    '.', '...', 'http://x.y/?a=b&c=d', 'a'.repeat(5000), '" OR text MATCH "', '*'.repeat(100), '日本語', 'c++', 'C#', '@name', '#tag', '$1', '?', ';', '--', '/* */',
+    '',
+    ' ',
+    '"',
+    '""',
+    '"""',
+    '*',
+    '^',
+    '(',
+    ')',
+    '((',
+    'a*b',
+    'NOT',
+    'AND',
+    'OR',
+    'NOT a',
+    'a AND',
+    'NEAR(',
+    'NEAR(a b, 5)',
+    'text:',
+    'text: a',
+    '-a',
+    '+',
+    'a + b',
+    "'",
+    "a' OR '1'='1",
+    '\\',
+    '%',
+    '_',
+    '\0',
+    'a\0b',
+    '{a b}: c',
+    'é\u0301',
+    '😀',
+    '\u0002',
+    '\u0003',
+    '.',
+    '...',
+    'http://x.y/?a=b&c=d',
+    'a'.repeat(5000),
+    '" OR text MATCH "',
+    '*'.repeat(100),
+    '日本語',
+    'c++',
+    'C#',
+    '@name',
+    '#tag',
+    '$1',
+    '?',
+    ';',
+    '--',
+    '/* */',
   ];
   for (const query of hostile) {
     for (const prefix of [false, true]) {
@@ -51,7 +111,10 @@ test('no text is a syntax error, whatever is in it', async (t) => {
 });
 
 test('hits come in pages that meet, and filters narrow them', async (t) => {
-  const store = await open(t, Array.from({ length: 25 }, (_, i) => `common word ${i}`));
+  const store = await open(
+    t,
+    Array.from({ length: 25 }, (_, i) => `common word ${i}`),
+  );
   await store.bots.create({ id: 'b', name: 'Ada' });
   await store.sessions.create({ id: 'other', botId: 'b' });
   await store.messages.add({ sessionId: 'other', id: 'x', role: 'user', content: 'common too' });
@@ -67,7 +130,9 @@ test('hits come in pages that meet, and filters narrow them', async (t) => {
   assert.equal(new Set(seen).size, 26);
   assert.deepEqual(ids(await store.search('common', { sessionId: 'other' })), ['x']);
   assert.deepEqual(ids(await store.search('common', { botId: 'b' })), ['x']);
-  const error = await rejection(store.search('other', { cursor: (await store.search('common', { limit: 10 })).nextCursor }));
+  const error = await rejection(
+    store.search('other', { cursor: (await store.search('common', { limit: 10 })).nextCursor }),
+  );
   assert.equal(error.code, 'INVALID_CURSOR');
 });
 
@@ -88,7 +153,14 @@ test('a search follows every change at once: edits, updates, the trash and delet
   assert.deepEqual(await found('beta'), ['m0']);
   await store.messages.delete(ref, { permanent: true });
   assert.deepEqual(await found('beta'), []);
-  await store.messages.add({ sessionId: 's', role: 'user', parts: [{ type: 'text', text: 'gamma' }, { type: 'x', text: 'delta' }] });
+  await store.messages.add({
+    sessionId: 's',
+    role: 'user',
+    parts: [
+      { type: 'text', text: 'gamma' },
+      { type: 'x', text: 'delta' },
+    ],
+  });
   assert.equal((await found('gamma')).length, 1);
 });
 
@@ -104,12 +176,11 @@ test('a query gives rows by column name, with every kind of value in and out', a
 
 test('a query with more rows than its limit is refused rather than cut', async (t) => {
   const store = await open(t);
-  const sql = (rows) => `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT ${rows}) SELECT i FROM n`;
-  assert.deepEqual(await store.query(sql(3), { limit: 3 }), [{ i: 1 }, { i: 2 }, { i: 3 }]);
-  assert.equal((await rejection(store.query(sql(4), { limit: 3 }))).code, 'TOO_LARGE');
-  assert.equal((await store.query(sql(10_000))).length, 10_000);
-  assert.equal((await rejection(store.query(sql(10_001)))).code, 'TOO_LARGE');
-  assert.equal((await store.query(sql(100_000), { limit: 100_000 })).length, 100_000);
+  assert.deepEqual(await store.query(counting(3), { limit: 3 }), [{ i: 1 }, { i: 2 }, { i: 3 }]);
+  assert.equal((await rejection(store.query(counting(4), { limit: 3 }))).code, 'TOO_LARGE');
+  assert.equal((await store.query(counting(10_000))).length, 10_000);
+  assert.equal((await rejection(store.query(counting(10_001)))).code, 'TOO_LARGE');
+  assert.equal((await store.query(counting(100_000), { limit: 100_000 })).length, 100_000);
 });
 
 test('a query with the wrong parameters, several statements or a fault says so', async (t) => {
@@ -124,7 +195,10 @@ test('a query with the wrong parameters, several statements or a fault says so',
     ['SELECT', {}],
   ]) {
     const error = await rejection(store.query(sql, options));
-    assert.ok(['INVALID_SQL', 'INVALID_ARGUMENT'].includes(error.code), `${sql}: ${error.code} ${error.message}`);
+    assert.ok(
+      ['INVALID_SQL', 'INVALID_ARGUMENT'].includes(error.code),
+      JSON.stringify([sql, error.code, error.message]),
+    );
   }
   const error = await rejection(store.query('SELECT * FRM messages'));
   assert.equal(Number(error.details.offset), 9);
@@ -133,10 +207,28 @@ test('a query with the wrong parameters, several statements or a fault says so',
 test('SQL that would do more than read is refused, also inside a transaction', async (t) => {
   const store = await open(t, ['kept']);
   const refused = [
-    'DELETE FROM messages', "INSERT INTO bots (id, name) VALUES ('x', 'x')", 'UPDATE messages SET text = 1', 'DROP TABLE messages',
-    'CREATE TABLE x (a)', 'CREATE TEMP TABLE x (a)', 'BEGIN', 'COMMIT', 'ROLLBACK', 'SAVEPOINT x', 'VACUUM', "VACUUM INTO '/tmp/x'", "ATTACH ':memory:' AS x",
-    'PRAGMA journal_mode = DELETE', 'PRAGMA query_only = 0', 'PRAGMA user_version = 9', 'PRAGMA hard_heap_limit = 1', 'PRAGMA writable_schema = 1', 'PRAGMA wal_checkpoint',
-    'REINDEX', 'ANALYZE', "INSERT INTO messages_fts (messages_fts) VALUES ('rebuild')",
+    'DELETE FROM messages',
+    "INSERT INTO bots (id, name) VALUES ('x', 'x')",
+    'UPDATE messages SET text = 1',
+    'DROP TABLE messages',
+    'CREATE TABLE x (a)',
+    'CREATE TEMP TABLE x (a)',
+    'BEGIN',
+    'COMMIT',
+    'ROLLBACK',
+    'SAVEPOINT x',
+    'VACUUM',
+    "VACUUM INTO '/tmp/x'",
+    "ATTACH ':memory:' AS x",
+    'PRAGMA journal_mode = DELETE',
+    'PRAGMA query_only = 0',
+    'PRAGMA user_version = 9',
+    'PRAGMA hard_heap_limit = 1',
+    'PRAGMA writable_schema = 1',
+    'PRAGMA wal_checkpoint',
+    'REINDEX',
+    'ANALYZE',
+    "INSERT INTO messages_fts (messages_fts) VALUES ('rebuild')",
   ];
   for (const sql of refused) {
     const outside = await rejection(store.query(sql));

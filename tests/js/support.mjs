@@ -12,21 +12,42 @@ import { build } from 'esbuild';
 
 export const root = fileURLToPath(new URL('../..', import.meta.url));
 
+const folders = new Set();
+process.once('exit', () => {
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true });
+});
+
 /** A folder of the test's own, gone when the process is: a store in it may be closed late. */
 export function temporaryFolder() {
   const folder = mkdtempSync(join(tmpdir(), 'chatstore-test-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  folders.add(folder);
   return folder;
 }
 
 /** A module of the package's inside, for what cannot be seen from outside. */
 export async function importSource(path) {
   const outfile = join(temporaryFolder(), `${path.replaceAll('/', '-')}.mjs`);
-  await build({ entryPoints: [join(root, path)], outfile, bundle: true, format: 'esm', platform: 'node', logLevel: 'silent' });
+  await build({
+    entryPoints: [join(root, path)],
+    outfile,
+    bundle: true,
+    format: 'esm',
+    platform: 'node',
+    logLevel: 'silent',
+  });
   return import(pathToFileURL(outfile).href);
 }
 
-/** Runs a script in a process of its own; resolves with what it wrote and how it ended. */
+/**
+ * Runs a script in a process of its own; resolves with what it wrote and how it ended.
+ *
+ * @param {string[]} args
+ * @param {{
+ *   on_start?: (child: import('node:child_process').ChildProcess) => void,
+ *   on_line?: (line: string, child: import('node:child_process').ChildProcess) => void,
+ * }} [watch]
+ * @returns {Promise<{ lines: string[], errors: string, code: number | null, signal: string | null }>}
+ */
 export function runNode(args, { on_start = () => undefined, on_line = () => undefined } = {}) {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'pipe'] });
@@ -36,7 +57,7 @@ export function runNode(args, { on_start = () => undefined, on_line = () => unde
     let errors = '';
     child.stdout.setEncoding('utf8').on('data', (chunk) => {
       const pieces = (rest + chunk).split('\n');
-      rest = pieces.pop();
+      rest = pieces.pop() ?? '';
       for (const line of pieces) {
         lines.push(line);
         on_line(line, child);
@@ -62,7 +83,11 @@ export function seeded(seed) {
   };
 }
 
-/** The error that a promise rejects with; fails where it resolves. */
+/**
+ * The error that a promise rejects with; fails where it resolves.
+ *
+ * @returns {Promise<any>}
+ */
 export async function rejection(promise) {
   let value;
   try {
