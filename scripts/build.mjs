@@ -7,6 +7,7 @@
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { licenses_file, writeLicenses } from './licenses.mjs';
 import { all, main, root, run, step } from './process.mjs';
 import { locked, setUp, targetFolder, wasm_target } from './setup.mjs';
 import { filesUnder, hashOf, unlessDone } from './stamps.mjs';
@@ -15,10 +16,24 @@ export const wasm_file = 'dist/wasm/chatstore_bg.wasm';
 const raw_folder = '.tools/bindings';
 
 /** What the compilers emit and every supported browser and Node runs. */
-const wasm_features = ['bulk-memory', 'bulk-memory-opt', 'multivalue', 'mutable-globals', 'nontrapping-float-to-int', 'reference-types', 'sign-ext'];
+const wasm_features = [
+  'bulk-memory',
+  'bulk-memory-opt',
+  'multivalue',
+  'mutable-globals',
+  'nontrapping-float-to-int',
+  'reference-types',
+  'sign-ext',
+];
 const wasm_opt_args = ['-O2', ...wasm_features.map((name) => `--enable-${name}`)];
 
-const bundle_args = ['--bundle', '--target=es2022', '--external:node:*', '--log-level=warning', '--legal-comments=none'];
+const bundle_args = [
+  '--bundle',
+  '--target=es2022',
+  '--external:node:*',
+  '--log-level=warning',
+  '--legal-comments=none',
+];
 // A CommonJS file has no import.meta: its own address stands in, so that files beside it are found the same way.
 const commonjs_args = [
   '--format=cjs',
@@ -27,24 +42,29 @@ const commonjs_args = [
   "--banner:js=const module_url = require('node:url').pathToFileURL(__filename).href;",
 ];
 
+/** A program that `npm ci` brought. */
+const bin = (name) => join(root, 'node_modules/.bin', name);
+
 /** Builds everything; `with_setup: false` where the caller has brought the machine up already. */
 export async function build({ with_setup = true } = {}) {
   if (with_setup) await setUp();
   await all(compileCore(), buildTool('bindgen'));
   await writeBindings();
-  await all(optimizeWasm(), buildPackage());
+  await all(optimizeWasm(), buildPackage(), collectLicenses());
 }
 
 /** Builds a tool of the workspace, in a profile that compiles quickly, and returns the folder that its programs are in. */
 export async function buildTool(name) {
   await step(`cargo build: ${name}`, (current) =>
-    run('cargo', ['build', ...locked, '--profile', 'tools', '--package', name], { step: current }));
+    run('cargo', ['build', ...locked, '--profile', 'tools', '--package', name], { step: current }),
+  );
   return join(targetFolder(), 'tools');
 }
 
 const compileCore = () =>
   step('cargo build: the core for wasm', (current) =>
-    run('cargo', ['build', ...locked, '--release', '--target', wasm_target, '--lib'], { step: current }));
+    run('cargo', ['build', ...locked, '--release', '--target', wasm_target, '--lib'], { step: current }),
+  );
 
 async function writeBindings() {
   const target = targetFolder();
@@ -73,7 +93,7 @@ async function optimizeWasm() {
     work: () =>
       step('wasm-opt', async () => {
         const unfinished = join(root, raw_folder, 'optimized.wasm');
-        await run(join(root, 'node_modules/.bin/wasm-opt'), [join(root, input), ...wasm_opt_args, '-o', unfinished]);
+        await run(bin('wasm-opt'), [join(root, input), ...wasm_opt_args, '-o', unfinished]);
         renameSync(unfinished, join(root, wasm_file));
       }),
   });
@@ -82,14 +102,30 @@ async function optimizeWasm() {
 async function buildPackage() {
   await unlessDone({
     stamp: '.tools/stamps/package',
-    hash: hashOf(['js', 'dist/wasm/bindings.js', 'dist/wasm/bindings.d.ts', 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json', 'scripts/build.mjs']),
+    hash: hashOf([
+      'js',
+      'dist/wasm/bindings.js',
+      'dist/wasm/bindings.d.ts',
+      'tsconfig.json',
+      'tsconfig.build.json',
+      'package-lock.json',
+      'scripts/build.mjs',
+    ]),
     outputs: ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts'],
     work: () =>
       step('bundles and types', async () => {
-        const bin = (name) => join(root, 'node_modules/.bin', name);
-        for (const file of filesUnder('dist').filter((name) => /\.d\.c?ts$/.test(name) && !name.startsWith('dist/wasm/'))) rmSync(join(root, file));
+        for (const file of filesUnder('dist').filter(
+          (name) => /\.d\.c?ts$/.test(name) && !name.startsWith('dist/wasm/'),
+        ))
+          rmSync(join(root, file));
         await all(
-          run(bin('esbuild'), ['js/index.ts', ...bundle_args, '--format=esm', '--platform=neutral', '--outfile=dist/index.js']),
+          run(bin('esbuild'), [
+            'js/index.ts',
+            ...bundle_args,
+            '--format=esm',
+            '--platform=neutral',
+            '--outfile=dist/index.js',
+          ]),
           run(bin('esbuild'), ['js/index.ts', ...bundle_args, ...commonjs_args, '--outfile=dist/index.cjs']),
           run(bin('tsc'), ['--project', 'tsconfig.build.json']),
         );
@@ -97,6 +133,14 @@ async function buildPackage() {
       }),
   });
 }
+
+const collectLicenses = () =>
+  unlessDone({
+    stamp: '.tools/stamps/licenses',
+    hash: hashOf(['Cargo.toml', 'Cargo.lock', 'scripts/licenses.mjs']),
+    outputs: [licenses_file],
+    work: () => step('licences', writeLicenses),
+  });
 
 /** A CommonJS importer reads `.d.cts`: each types file once more, its relative imports renamed alike. */
 function writeCommonjsTypes() {

@@ -78,5 +78,8 @@ function printfNotice(packages) {
   const file = join(dirname(crate.manifest_path), 'shim/printf/printf.h');
   if (!existsSync(file)) throw new Error(`${file} is gone: see what the wasm build of SQLite brings now`);
   const [, notice] = /\/\*+\n([^]*?)\*\//.exec(readFileSync(file, 'utf8'));
-  return notice.replaceAll(/^[ /]*\\?\*? ?/gm, '').replaceAll(/^\/\/ ?/gm, '').trim();
+  return notice
+    .replaceAll(/^[ /]*\\?\*? ?/gm, '')
+    .replaceAll(/^\/\/ ?/gm, '')
+    .trim();
 }

@@ -29,15 +29,18 @@ const programs = {
   'require.cjs': `const { ChatStore } = require('chatstore');\n(async () => {${program}})();\n`,
 };
 
+const bin = (name, args) => stream(join(root, 'node_modules/.bin', name), args);
+
 /** Resolves to whether the packed package holds what its users need. */
 export async function checkPackage() {
   const folder = mkdtempSync(join(tmpdir(), 'chatstore-package-'));
   try {
     const packed = await run('npm', ['pack', '--ignore-scripts', '--json', '--pack-destination', folder]);
     const [{ filename, files, size }] = JSON.parse(packed);
-    console.log(`${filename}: ${files.length} files, ${(size / 1024).toFixed(0)} KiB\n${files.map((file) => `  ${file.path}`).join('\n')}`);
+    console.log(
+      `${filename}: ${files.length} files, ${(size / 1024).toFixed(0)} KiB\n${files.map((file) => `  ${file.path}`).join('\n')}`,
+    );
     const tarball = join(folder, filename);
-    const bin = (name, args) => stream(join(root, 'node_modules/.bin', name), args);
     let passed = (await bin('publint', ['run', tarball, '--strict'])) === 0;
     // The old resolution knows no export conditions and is not supported; the others must all agree.
     passed = (await bin('attw', [tarball, '--profile', 'node16', '--no-emoji'])) === 0 && passed;

@@ -57,8 +57,9 @@ export function run(command, args, { env, cwd, step: current } = {}) {
     let everything = '';
     const hear = (text) => {
       everything += text;
-      const line = text.trimEnd().split('\n').at(-1).trim();
-      if (current && line !== '') current.last_line = line;
+      // What follows the last line break may be half a line.
+      const line = everything.slice(0, everything.lastIndexOf('\n') + 1).trimEnd();
+      if (current) current.last_line = line.slice(line.lastIndexOf('\n') + 1).trim();
     };
     child.stdout.setEncoding('utf8').on('data', (text) => {
       stdout += text;
@@ -68,7 +69,9 @@ export function run(command, args, { env, cwd, step: current } = {}) {
     const fail = (why) =>
       reject(new Failure(`${everything.trimEnd()}\n\n${[command, ...args].join(' ')}: ${why}`.trimStart()));
     child.on('error', (error) => fail(error.message));
-    child.on('close', (code, signal) => (code === 0 ? resolve(stdout) : fail(`ended with ${signal ?? `exit code ${code}`}`)));
+    child.on('close', (code, signal) =>
+      code === 0 ? resolve(stdout) : fail(`ended with ${signal ?? `exit code ${code}`}`),
+    );
   });
 }
 
@@ -86,7 +89,9 @@ export async function step(title, work) {
     console.log(`- ${title} ...`);
   }, report_after_ms);
   const report = setInterval(() => {
-    console.log(`  ${title}: ${elapsed_s()} s${current.last_line === '' ? '' : `, ${current.last_line.slice(0, 100)}`}`);
+    console.log(
+      `  ${title}: ${elapsed_s()} s${current.last_line === '' ? '' : `, ${current.last_line.slice(0, 100)}`}`,
+    );
   }, report_every_ms);
   try {
     const result = await work(current);

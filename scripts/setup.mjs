@@ -41,17 +41,18 @@ function checkNode() {
 
 function checkCargo() {
   if (!probe('cargo', ['--version']).ok)
-    throw new Failure('Rust is needed and `cargo` is not in the PATH. Install it with rustup (rustup.rs), then run this again.');
+    throw new Failure(
+      'Rust is needed and `cargo` is not in the PATH. Install it with rustup (rustup.rs), then run this again.',
+    );
 }
 
 async function npmPackages() {
-  const work = () =>
-    step('npm ci', (current) => run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { step: current }));
+  const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund'];
   await unlessDone({
     stamp: 'node_modules/.chatstore-lock',
     hash: hashOf(['package-lock.json']),
     outputs: ['node_modules/.package-lock.json'],
-    work,
+    work: () => step('npm ci', (current) => run('npm', args, { step: current })),
   });
 }
 
@@ -67,7 +68,9 @@ async function rustParts(tests) {
 async function rustup(args) {
   const command = `rustup ${args.join(' ')}`;
   if (!probe('rustup', ['--version']).ok)
-    throw new Failure(`Missing in this Rust, and there is no rustup to bring it. With rustup the command is:\n  ${command}`);
+    throw new Failure(
+      `Missing in this Rust, and there is no rustup to bring it. With rustup the command is:\n  ${command}`,
+    );
   await step(command, (current) => run('rustup', args, { step: current }));
 }
 
@@ -121,9 +124,13 @@ async function systemPackages(needs) {
   const sudo = process.getuid?.() === 0 ? [] : ['sudo', '-n'];
   const by_hand = `Missing on this machine:\n${missing.map((need) => `  ${need.what}`).join('\n')}\n`;
   if (!existsSync('/etc/debian_version') || !probe('apt-get', ['--version']).ok)
-    throw new Failure(`${by_hand}Install it and run this again. On Debian the command is:\n  sudo ${update.join(' ')} && sudo ${install.join(' ')}`);
+    throw new Failure(
+      `${by_hand}Install it and run this again. On Debian the command is:\n  sudo ${update.join(' ')} && sudo ${install.join(' ')}`,
+    );
   if (sudo.length > 0 && !probe('sudo', ['-n', 'true']).ok)
-    throw new Failure(`${by_hand}It cannot be installed without rights. Type this, then run it again:\n  sudo ${update.join(' ')} && sudo ${install.join(' ')}`);
+    throw new Failure(
+      `${by_hand}It cannot be installed without rights. Type this, then run it again:\n  sudo ${update.join(' ')} && sudo ${install.join(' ')}`,
+    );
   // Another apt may be at work: wait for it instead of failing at once.
   const wait = ['-o', 'DPkg::Lock::Timeout=300'];
   for (const [name, ...rest] of [update, install]) {

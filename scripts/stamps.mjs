@@ -30,7 +30,8 @@ export function hashOf(paths, settings = '') {
 /** Does `work` unless `stamp` says that it was done with this very hash and its outputs are there. */
 export async function unlessDone({ stamp, hash, outputs, work }) {
   const path = join(root, stamp);
-  const done = existsSync(path) && readFileSync(path, 'utf8') === hash && outputs.every((file) => existsSync(join(root, file)));
+  const done =
+    existsSync(path) && readFileSync(path, 'utf8') === hash && outputs.every((file) => existsSync(join(root, file)));
   if (done) return false;
   // Away before the work starts: a step that is cut short leaves no stamp that vouches for it.
   rmSync(path, { force: true });

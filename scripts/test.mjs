@@ -19,6 +19,8 @@ const budget_bytes = 560 * 1024;
 const cargo = (args, env) => stream('cargo', args, { env });
 const bin = (name, args) => stream(join(root, 'node_modules/.bin', name), args);
 
+const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
+
 /** Runs commands in turn, all of them, and passes when all have passed. */
 async function inTurn(...commands) {
   let passed = true;
@@ -42,8 +44,21 @@ const suites = [
     name: 'clippy',
     run: () =>
       inTurn(
-        () => cargo(['clippy', ...locked, '--package', 'chatstore', '--package', 'bindgen', '--all-targets', '--', '-D', 'warnings']),
-        () => cargo(['clippy', ...locked, '--target', wasm_target, '--lib', '--test', 'wasm_*', '--', '-D', 'warnings']),
+        () =>
+          cargo([
+            'clippy',
+            ...locked,
+            '--package',
+            'chatstore',
+            '--package',
+            'bindgen',
+            '--all-targets',
+            '--',
+            '-D',
+            'warnings',
+          ]),
+        () =>
+          cargo(['clippy', ...locked, '--target', wasm_target, '--lib', '--test', 'wasm_*', '--', '-D', 'warnings']),
       ),
   },
   {
@@ -97,8 +112,9 @@ const suites = [
       const wasm = readFileSync(join(root, wasm_file));
       const params = { [constants.BROTLI_PARAM_QUALITY]: 11, [constants.BROTLI_PARAM_SIZE_HINT]: wasm.length };
       const size_bytes = brotliCompressSync(wasm, { params }).length;
-      const kib = (bytes) => `${(bytes / 1024).toFixed(1)} KiB`;
-      console.log(`${wasm_file}: ${kib(size_bytes)} with brotli (${kib(wasm.length)} as it is); the budget is ${kib(budget_bytes)}`);
+      console.log(
+        `${wasm_file}: ${kib(size_bytes)} with brotli (${kib(wasm.length)} as it is); the budget is ${kib(budget_bytes)}`,
+      );
       return size_bytes <= budget_bytes;
     },
   },
@@ -113,7 +129,12 @@ const suites = [
     run: () => {
       const files = readdirSync(join(root, 'tests/js')).filter((file) => file.endsWith('.test.mjs'));
       if (files.length === 0) throw new Failure('tests/js holds no *.test.mjs');
-      const args = ['--test', '--test-concurrency=1', '--test-reporter=spec', ...files.toSorted().map((file) => `tests/js/${file}`)];
+      const args = [
+        '--test',
+        '--test-concurrency=1',
+        '--test-reporter=spec',
+        ...files.toSorted().map((file) => `tests/js/${file}`),
+      ];
       return inTurn(() => stream(process.execPath, args));
     },
   },
@@ -139,7 +160,9 @@ async function runSuite(suite) {
 function choose(names) {
   const unknown = names.filter((name) => suites.every((suite) => suite.name !== name));
   if (unknown.length > 0)
-    throw new Failure(`No such suite: ${unknown.join(', ')}. There are: ${suites.map((suite) => suite.name).join(', ')}.`);
+    throw new Failure(
+      `No such suite: ${unknown.join(', ')}. There are: ${suites.map((suite) => suite.name).join(', ')}.`,
+    );
   const chosen = names.length === 0 ? suites : suites.filter((suite) => names.includes(suite.name));
   const build_needed = chosen.some((suite) => suite.needs === 'build');
   return suites.filter((suite) => chosen.includes(suite) || (build_needed && suite.name === 'build'));
@@ -161,7 +184,8 @@ await main(async () => {
   for (const suite of chosen) {
     // What stands in dist/ would be an older build: it proves nothing.
     const build_failed = results.some((result) => result.name === 'build' && !result.passed);
-    if (suite.needs === 'build' && build_failed) results.push({ name: suite.name, passed: false, seconds: 'not run, build failed' });
+    if (suite.needs === 'build' && build_failed)
+      results.push({ name: suite.name, passed: false, seconds: 'not run, build failed' });
     else results.push(await runSuite(suite));
   }
 

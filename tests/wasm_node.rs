@@ -69,7 +69,8 @@ fn tampered_fs(replacements: &str) -> JsValue {
 }
 
 /// An error as Node throws it.
-const FAIL: &str = "fail(code, errno) { throw Object.assign(new Error(code + ': told by the test'), { code, errno }) }";
+const FAIL: &str =
+    "fail(code, errno) { throw Object.assign(new Error('told by the test'), { code, errno }) }";
 
 #[wasm_bindgen_test]
 fn reads_and_writes_in_small_pieces_are_continued() {

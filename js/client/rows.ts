@@ -42,14 +42,14 @@ const KIND_TREE = 5;
 const KIND_COUNT = 6;
 const KIND_QUERY = 7;
 
-/** Reads UTF-8 out of a buffer. Environments with something faster than `TextDecoder` bring it. */
-export type ReadText = (bytes: Uint8Array, start: number, end: number) => string;
+/** Makes a reader of the UTF-8 in a buffer. Environments with something faster than `TextDecoder` bring it. */
+export type ReadText = (bytes: Uint8Array) => (start: number, end: number) => string;
 
 // A byte order mark is a character of the message like any other.
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The way that works everywhere. */
-export const readTextAnywhere: ReadText = (bytes, start, end) => decoder.decode(bytes.subarray(start, end));
+export const readTextAnywhere: ReadText = (bytes) => (start, end) => decoder.decode(bytes.subarray(start, end));
 
 function damaged(what: string): ChatStoreError {
   return new ChatStoreError('INTERNAL', `a reply of the core does not add up: ${what}`);
@@ -123,7 +123,8 @@ function readColumns(
     }
   }
 
-  const ascii = asciiBytes === 0 ? '' : readText(bytes, blockAt, utf8At);
+  const textAt = readText(bytes);
+  const ascii = textAt(blockAt, utf8At);
   if (ascii.length !== asciiBytes) throw damaged('the ASCII block holds other characters');
   const lengths = new Uint32Array(bytes.buffer, bytes.byteOffset + lengthsAt, textValues);
   let asciiPosition = 0;
@@ -139,7 +140,7 @@ function readColumns(
     const start = utf8Position;
     utf8Position += length - IN_UTF8_BLOCK;
     if (utf8Position > bytes.length) throw damaged('a text ends past the buffer');
-    return readText(bytes, start, utf8Position);
+    return textAt(start, utf8Position);
   };
   const cursor = (length: number): string | null => (length === NONE ? null : nextText(length & ~IN_UTF8_BLOCK));
   const nextCursor = cursor(nextBytes);
@@ -154,6 +155,8 @@ function readColumns(
     else values.fill(mode === MODE_NULL ? null : nextText(lengths[at++]!));
     texts.push(values);
   }
+  if (asciiPosition !== asciiBytes || utf8Position !== bytes.length)
+    throw damaged('the texts do not fill their blocks');
   // The counts of columns were checked against those that the reader of this kind names.
   return { rows, numbers: numbers as Twelve<Numbers>, texts: texts as Twelve<Texts>, nextCursor, prevCursor };
 }
@@ -363,6 +366,7 @@ const TAG_BIGINT = 5;
 /** The rows of a `query` (or of `info`): column names are the caller's, so rows are filled by name. */
 export function readQueryRows(reply: Uint8Array, readText: ReadText): Row[] {
   const view = new DataView(reply.buffer, reply.byteOffset, reply.byteLength);
+  const textAt = readText(reply);
   let position = 0;
   const advance = (bytes: number): number => {
     const start = position;
@@ -374,7 +378,7 @@ export function readQueryRows(reply: Uint8Array, readText: ReadText): Row[] {
   const text = (): string => {
     const length = u32();
     const start = advance(length);
-    return readText(reply, start, start + length);
+    return textAt(start, start + length);
   };
   const cell = (): SqlValue => {
     const tag = view.getUint8(advance(1));

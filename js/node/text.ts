@@ -4,6 +4,8 @@
 
 import type { ReadText } from '../client/rows.js';
 
-/** UTF-8 of a part of a buffer. What is no UTF-8 in it becomes U+FFFD. */
-export const readTextInNode: ReadText = (bytes, start, end) =>
-  Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8');
+/** UTF-8 of parts of a buffer. What is no UTF-8 in it becomes U+FFFD. */
+export const readTextInNode: ReadText = (bytes) => {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+  return (start, end) => buffer.toString('utf8', start, end);
+};

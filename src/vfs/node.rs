@@ -202,9 +202,6 @@ impl Storage for NodeStorage {
         let resolved = match self.fs.realpath_sync(path) {
             Err(error) if name_of(&error).as_deref() == Some("ENOENT") => {
                 let (directory, name) = self.split(path);
-                if name.is_empty() {
-                    return Err(failed(VfsErrorCode::CantOpen, "resolve", path, &error));
-                }
                 self.fs.realpath_sync(directory).map(|directory| {
                     let separator = if directory.starts_with('/') {
                         '/'

@@ -196,6 +196,22 @@ test('a reply cut short at any byte is an INTERNAL error', () => {
   }
 });
 
+test('lengths that do not fill their block, or other characters in the ASCII block, are an INTERNAL error', () => {
+  const count = reply(5, 1, [[1], [1], [1], [null]], [['first'], ['é second'], ['user'], ['complete'], ['preview']]);
+  assert.equal(rows.readTree(count, readTextInNode)[0].parentId, 'é second');
+  const lengths_at = 32 + 16 + 3 * 8;
+  for (let at = lengths_at; at < lengths_at + 20; at += 4) {
+    for (const step of [-1, 1, 100]) {
+      const damaged = count.slice();
+      new DataView(damaged.buffer).setInt32(at, new DataView(damaged.buffer).getInt32(at, true) + step, true);
+      assert.throws(() => rows.readTree(damaged, readTextInNode), { code: 'INTERNAL' }, `${at} ${step}`);
+    }
+  }
+  const other = count.slice();
+  other.set([0xc3, 0xa9], lengths_at + 20);
+  assert.throws(() => rows.readTree(other, readTextInNode), { code: 'INTERNAL' });
+});
+
 test('a damaged reply never gives anything but a typed error or a page', () => {
   const whole = messagesReply();
   const chance = seeded(7);
