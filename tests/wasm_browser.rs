@@ -1,10 +1,16 @@
 //! The store in wasm, in a browser's worker: the same tests as natively and in Node.
 #![cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "each of these files is a test of its own natively, with the module that they share"
+)]
 
 #[path = "support/wasm_api.rs"]
 mod api;
 #[path = "store_query.rs"]
 mod query;
+#[path = "store_random.rs"]
+mod random;
 #[path = "store_transactions.rs"]
 mod transactions;
 #[path = "store_verbs.rs"]
