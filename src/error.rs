@@ -98,7 +98,34 @@ codes! {
 pub struct Error {
     code: Code,
     message: String,
-    details: Vec<(&'static str, String)>,
+    details: Vec<(&'static str, Detail)>,
+}
+
+/// What is known besides code and message: a text or a number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Detail {
+    /// A text.
+    Text(String),
+    /// A whole number.
+    Number(i64),
+}
+
+impl From<&str> for Detail {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Detail {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<i32> for Detail {
+    fn from(number: i32) -> Self {
+        Self::Number(number.into())
+    }
 }
 
 impl Error {
@@ -146,7 +173,7 @@ impl Error {
 
     /// Adds one named detail.
     #[must_use]
-    pub fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+    pub fn with(mut self, name: &'static str, value: impl Into<Detail>) -> Self {
         self.details.push((name, value.into()));
         self
     }
@@ -162,16 +189,24 @@ impl Error {
     }
 
     /// Everything else that is known, by name.
-    pub fn details(&self) -> &[(&'static str, String)] {
+    pub fn details(&self) -> &[(&'static str, Detail)] {
         &self.details
     }
 
-    /// One detail by its name.
+    /// One detail by its name, where it is a number.
+    pub fn number(&self, name: &str) -> Option<i64> {
+        self.details.iter().find_map(|(key, value)| match value {
+            Detail::Number(number) if *key == name => Some(*number),
+            _ => None,
+        })
+    }
+
+    /// One detail by its name, where it is a text.
     pub fn detail(&self, name: &str) -> Option<&str> {
-        self.details
-            .iter()
-            .find(|(key, _)| *key == name)
-            .map(|(_, value)| value.as_str())
+        self.details.iter().find_map(|(key, value)| match value {
+            Detail::Text(text) if *key == name => Some(text.as_str()),
+            _ => None,
+        })
     }
 }
 
@@ -196,7 +231,7 @@ impl From<rusqlite::Error> for Error {
                 offset,
             } => from_sqlite(error.extended_code, Some(msg))
                 .with("sql", sql)
-                .with("offset", offset.to_string()),
+                .with("offset", offset),
             rusqlite::Error::MultipleStatement => Error::new(
                 Code::InvalidSql,
                 "one statement was expected, more than one came",
@@ -222,7 +257,7 @@ fn from_sqlite(extended_code: i32, message: Option<String>) -> Error {
         ffi::SQLITE_ERROR | ffi::SQLITE_RANGE | ffi::SQLITE_MISMATCH => Code::InvalidSql,
         _ => Code::Internal,
     };
-    Error::new(code, message).with("sqliteCode", extended_code.to_string())
+    Error::new(code, message).with("sqliteCode", extended_code)
 }
 
 /// SQLite words these as `UNIQUE constraint failed: bots.name` or, for a named check,
@@ -241,7 +276,7 @@ fn from_constraint(extended_code: i32, message: String) -> Error {
         ffi::SQLITE_CONSTRAINT_FOREIGNKEY => (Code::ConstraintForeignKey, "fkey"),
         _ => (Code::ConstraintCheck, "check"),
     };
-    let mut error = Error::new(code, message).with("sqliteCode", extended_code.to_string());
+    let mut error = Error::new(code, message).with("sqliteCode", extended_code);
     let Some(first) = subject.split(", ").next().filter(|first| !first.is_empty()) else {
         return error.with("constraint", rule);
     };

@@ -19,4 +19,4 @@ pub mod vfs;
 pub mod wasm;
 
 pub use engine::{Durability, Engine, Info, Reply, Request};
-pub use error::{Code, Error, Result};
+pub use error::{Code, Detail, Error, Result};

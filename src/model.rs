@@ -38,6 +38,9 @@ pub mod limits {
     /// Most messages in one call of `add` or `put`.
     pub const BATCH_MESSAGES: usize = 100_000;
 
+    /// Most bytes of messages or cells that one call takes or gives; also the longest single value.
+    pub const REPLY_BYTES: usize = 256 << 20;
+
     /// Every limit by the name that it has in JavaScript.
     pub const ALL: &[(&str, usize)] = &[
         ("idBytes", ID_BYTES),
@@ -56,6 +59,7 @@ pub mod limits {
         ("queryRowsDefault", QUERY_ROWS_DEFAULT as usize),
         ("queryRows", QUERY_ROWS as usize),
         ("batchMessages", BATCH_MESSAGES),
+        ("replyBytes", REPLY_BYTES),
     ];
 }
 
@@ -430,6 +434,8 @@ pub enum MessageList {
         session_id: String,
         /// Opens the list around this message.
         around: Option<String>,
+        /// Opens it at the first message in place of the newest page.
+        from_start: bool,
         /// Every branch in place of the active path.
         all_branches: bool,
     },

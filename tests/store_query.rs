@@ -124,7 +124,7 @@ fn sql_errors_carry_message_and_position() {
     let error = expect_error(chats.query("SELECT id FROM bots WHERE nme = 1"));
     assert_eq!(error.code().as_str(), "INVALID_SQL");
     assert!(error.message().contains("nme"), "{error}");
-    assert_eq!(error.detail("offset"), Some("26"));
+    assert_eq!(error.number("offset"), Some(26));
     assert_eq!(
         error.detail("sql"),
         Some("SELECT id FROM bots WHERE nme = 1")
@@ -202,6 +202,19 @@ fn a_query_with_more_rows_than_its_limit_is_an_error_not_a_cut() {
     assert_eq!(code(run(9)), "TOO_LARGE");
     assert_eq!(code(run(0)), "INVALID_ARGUMENT");
     assert_eq!(code(run(100_001)), "INVALID_ARGUMENT");
+}
+
+#[test]
+fn a_query_with_more_bytes_than_a_reply_holds_is_an_error_and_the_store_goes_on() {
+    let mut chats = open();
+    let values = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 9)
+        SELECT zeroblob(33554432) FROM n";
+    assert_eq!(code(chats.query(values)), "TOO_LARGE");
+    assert_eq!(code(chats.query("SELECT zeroblob(268435457)")), "TOO_LARGE");
+    assert_eq!(
+        chats.query("SELECT length(zeroblob(33554432))").unwrap(),
+        ["33554432"]
+    );
 }
 
 #[test]

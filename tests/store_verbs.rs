@@ -16,6 +16,7 @@ fn session_list(session_id: &str, limit: u32, cursor: Option<String>) -> Request
     let which = MessageList::Session {
         session_id: session_id.into(),
         around: None,
+        from_start: false,
         all_branches: false,
     };
     Request::MessagesList {
@@ -386,7 +387,8 @@ fn the_pages_of_a_session_cover_it_in_order_both_ways() {
         // The oldest page, then forward by nextCursor.
         let which = MessageList::Session {
             session_id: "s".into(),
-            around: Some("m00".into()),
+            around: None,
+            from_start: true,
             all_branches: false,
         };
         chats
@@ -412,6 +414,7 @@ fn the_pages_of_a_session_cover_it_in_order_both_ways() {
     let which = MessageList::Session {
         session_id: "s".into(),
         around: Some("m10".into()),
+        from_start: false,
         all_branches: false,
     };
     let (around, _) = chats
@@ -674,6 +677,7 @@ fn an_edit_opens_a_branch_and_switching_goes_back() {
     let all = MessageList::Session {
         session_id: "s".into(),
         around: None,
+        from_start: false,
         all_branches: true,
     };
     let (all, _) = chats

@@ -17,7 +17,6 @@ import type {
   DeleteOptions,
   IterateOptions,
   ListMessagesOptions,
-  ListSessionMessagesOptions,
   Message,
   MessageFilter,
   MessagePatch,
@@ -121,9 +120,7 @@ export class Messages {
    */
   async list(options: ListMessagesOptions): Promise<Page<Message>> {
     checkOptions(shapes.listMessages, options);
-    const args = withoutNulls(argumentsOf(options));
-    const reply = await this.#caller.call({ verb: 'messages.list', write: false, args }, options);
-    return readMessages(reply, this.#caller.readText);
+    return this.#page(argumentsOf(options), options);
   }
 
   /**
@@ -146,19 +143,22 @@ export class Messages {
   async *iterate(options: IterateOptions): AsyncGenerator<Message, void, undefined> {
     checkOptions(shapes.iterateMessages, options);
     const { sessionId, botId, ...wait } = options;
-    let list: ListMessagesOptions;
-    let page: Page<Message> | undefined;
-    if (sessionId === undefined) {
-      list = { botId, order: 'asc', limit: ITERATE_ROWS, ...wait };
-      page = await this.list(list);
-    } else {
-      list = { sessionId, limit: ITERATE_ROWS, ...wait };
-      page = await this.#firstPage(list);
-    }
-    while (page !== undefined) {
+    const which = sessionId === undefined ? { botId, order: 'asc' } : { sessionId, fromStart: true };
+    let limit = ITERATE_ROWS;
+    let cursor: string | null | undefined;
+    while (cursor !== null) {
+      let page: Page<Message>;
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
+        page = await this.#page({ ...which, limit, cursor }, wait);
+      } catch (error) {
+        // Messages of many megabytes: fewer of them fit into one reply.
+        if (limit === 1 || !(error instanceof ChatStoreError && error.code === 'TOO_LARGE')) throw error;
+        limit = Math.ceil(limit / 8);
+        continue;
+      }
       yield* page.items;
-      // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
-      page = page.nextCursor === null ? undefined : await this.list({ ...list, cursor: page.nextCursor });
+      cursor = page.nextCursor;
     }
   }
 
@@ -278,25 +278,9 @@ export class Messages {
     return this.#messages(verb, { rows }, options);
   }
 
-  /** The first page of a session: lists open at their end, so it is looked up around the first message. */
-  async #firstPage(list: ListSessionMessagesOptions): Promise<Page<Message> | undefined> {
-    const first = await this.#firstId(list);
-    if (first === undefined) return undefined;
-    let page = await this.list({ ...list, around: first });
-    // oxlint-disable-next-line no-await-in-loop -- a page names the one before it
-    while (page.prevCursor !== null) page = await this.list({ ...list, cursor: page.prevCursor });
-    return page;
-  }
-
-  /** The first message of a session's active path; none where there is no such session either. */
-  async #firstId({ sessionId, signal, timeoutMs }: ListSessionMessagesOptions): Promise<string | undefined> {
-    try {
-      const nodes = await this.tree(sessionId, { signal, timeoutMs });
-      return nodes.find((node) => node.active && node.deletedAt === null)?.id;
-    } catch (error) {
-      if (error instanceof ChatStoreError && error.code === 'NOT_FOUND') return undefined;
-      throw error;
-    }
+  async #page(args: object, options: CallOptions): Promise<Page<Message>> {
+    const request = { verb: 'messages.list', write: false, args: withoutNulls(args) };
+    return readMessages(await this.#caller.call(request, options), this.#caller.readText);
   }
 
   async #messages(

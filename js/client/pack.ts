@@ -18,7 +18,6 @@ const IN_UTF8_BLOCK = 0x80000000;
 const MODE_NULL = 0;
 const MODE_EACH = 1;
 const MODE_SAME = 2;
-const MAX_BUFFER_BYTES = 2 ** 30;
 const KEPT_SCRATCH_BYTES = 1 << 20;
 
 type Text = string | null | undefined;
@@ -184,7 +183,7 @@ function expectedBytes(texts: Text[][], modes: number[]): number {
   for (const [c, values] of texts.entries()) {
     if (modes[c] === MODE_EACH) for (const value of values) units += value?.length ?? 0;
   }
-  return Math.min(units + units / 8, MAX_BUFFER_BYTES / 2);
+  return Math.min(units + units / 8, limits.replyBytes / 2);
 }
 
 function write(rows: number, columns: Columns): Uint8Array {
@@ -245,10 +244,10 @@ function writeTexts(values: Text[], count: number, lengths: Uint32Array, start: 
 function reserve(used: number, bytes: number): void {
   const needed = used + bytes;
   if (needed <= scratch.length) return;
-  if (needed > MAX_BUFFER_BYTES) {
+  if (needed > limits.replyBytes) {
     throw new Fault('at most 1 GiB in one call', 'more', { code: 'TOO_LARGE' });
   }
-  const grown = new Uint8Array(Math.min(MAX_BUFFER_BYTES, Math.max(needed, scratch.length * 2)));
+  const grown = new Uint8Array(Math.min(limits.replyBytes, Math.max(needed, scratch.length * 2)));
   grown.set(scratch.subarray(0, used));
   scratch = grown;
 }

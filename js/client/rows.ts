@@ -60,6 +60,25 @@ type Texts = (string | null)[];
 /** As many columns as the widest kind has, so that each can be given a name without a further check. */
 type Twelve<T> = [T, T, T, T, T, T, T, T, T, T, T, T];
 
+/** Larger blocks are read text by text: one string of all would pass the longest that engines make. */
+const ONE_STRING_BYTES = 1 << 24;
+
+/** Reads texts of the ASCII block by their places in it: the block is decoded once, and each is a slice. */
+function readAscii(
+  textAt: (start: number, end: number) => string,
+  blockAt: number,
+  bytes: number,
+): (start: number, end: number) => string {
+  const read = (start: number, end: number): string => {
+    const text = textAt(blockAt + start, blockAt + end);
+    if (text.length !== end - start) throw damaged('the ASCII block holds other characters');
+    return text;
+  };
+  if (bytes > ONE_STRING_BYTES) return read;
+  const whole = read(0, bytes);
+  return (start, end) => whole.slice(start, end);
+}
+
 /** The columns of a reply and its cursors, checked against the size of the buffer. */
 interface Columns {
   rows: number;
@@ -124,8 +143,7 @@ function readColumns(
   }
 
   const textAt = readText(bytes);
-  const ascii = textAt(blockAt, utf8At);
-  if (ascii.length !== asciiBytes) throw damaged('the ASCII block holds other characters');
+  const asciiAt = readAscii(textAt, blockAt, asciiBytes);
   const lengths = new Uint32Array(bytes.buffer, bytes.byteOffset + lengthsAt, textValues);
   let asciiPosition = 0;
   let utf8Position = utf8At;
@@ -135,7 +153,7 @@ function readColumns(
       const start = asciiPosition;
       asciiPosition += length;
       if (asciiPosition > asciiBytes) throw damaged('a text ends past the ASCII block');
-      return ascii.slice(start, asciiPosition);
+      return asciiAt(start, asciiPosition);
     }
     const start = utf8Position;
     utf8Position += length - IN_UTF8_BLOCK;

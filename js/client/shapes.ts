@@ -29,6 +29,7 @@ export const limits = {
   queryRowsDefault: 10_000,
   queryRows: 100_000,
   batchMessages: 100_000,
+  replyBytes: 256 * MIB,
 } as const;
 
 /** `setTimeout` counts in 32 bits. */

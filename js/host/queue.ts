@@ -1,8 +1,8 @@
 /**
  * The writers' queue: one holder at a time, the others wait their turn in the order they came.
  *
- * Holds: turns, deadlines, AbortSignals, and the lease of a turn that is held for long. Every wait
- * ends: by its turn, its deadline or its signal. Must not know: what a holder does with its turn.
+ * Holds: turns, deadlines and AbortSignals. Every wait ends: by its turn, its deadline or its signal.
+ * Must not know: what a holder does with its turn, or for how long.
  */
 
 import { ChatStoreError } from '../client/errors.js';
@@ -35,11 +35,6 @@ export class WritersQueue {
   /** What the holder of the turn is, for the message of those who waited for it in vain. */
   #holder = '';
   readonly #waiting: Waiter[] = [];
-
-  /** Nobody holds the turn and nobody waits for it. */
-  get idle(): boolean {
-    return !this.#held;
-  }
 
   /** Takes the turn at once where that is possible. */
   tryTake(holder: string): Release | undefined {

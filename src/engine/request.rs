@@ -10,7 +10,7 @@ use crate::model::{
     SessionPatch, TreeNode,
 };
 use crate::store::query::{QueryParams, QueryVisitor};
-use crate::store::{Writer, bots, messages, query, search, sessions};
+use crate::store::{Writer, bots, check_reply, messages, query, search, sessions};
 
 /// One call: a verb and its arguments.
 #[derive(Debug, Clone)]
@@ -148,6 +148,8 @@ pub struct Table {
     pub columns: Vec<String>,
     /// All cells of the first row, then of the second, and so on.
     pub cells: Vec<Value>,
+    /// Bytes of their texts and blobs.
+    pub size_bytes: usize,
 }
 
 impl QueryVisitor for Table {
@@ -155,7 +157,11 @@ impl QueryVisitor for Table {
         self.columns = names.iter().map(|name| (*name).to_owned()).collect();
     }
 
-    fn cell(&mut self, value: ValueRef<'_>) {
+    fn cell(&mut self, value: ValueRef<'_>) -> Result<()> {
+        if let ValueRef::Text(bytes) | ValueRef::Blob(bytes) = value {
+            self.size_bytes += bytes.len();
+            check_reply(self.size_bytes)?;
+        }
         self.cells.push(match value {
             ValueRef::Null => Value::Null,
             ValueRef::Integer(number) => Value::Integer(number),
@@ -163,6 +169,7 @@ impl QueryVisitor for Table {
             ValueRef::Text(bytes) => Value::Text(String::from_utf8_lossy(bytes).into_owned()),
             ValueRef::Blob(bytes) => Value::Blob(bytes.to_vec()),
         });
+        Ok(())
     }
 }
 

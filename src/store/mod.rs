@@ -108,6 +108,21 @@ fn check_bytes(argument: &str, text: &str, limit_bytes: usize) -> Result<()> {
     .with("received", received))
 }
 
+/// Refuses to go on where what a call has gathered is more than a reply may hold.
+pub(crate) fn check_reply(size_bytes: usize) -> Result<()> {
+    if size_bytes <= limits::REPLY_BYTES {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::TooLarge,
+        format!(
+            "limit: what was asked for is more than {} bytes; ask for fewer rows at once",
+            limits::REPLY_BYTES
+        ),
+    )
+    .with("argument", "limit"))
+}
+
 /// Refuses a text that is over its limit or empty.
 fn check_named(argument: &str, text: &str, limit_bytes: usize) -> Result<()> {
     if text.is_empty() {

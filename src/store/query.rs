@@ -63,7 +63,10 @@ pub trait QueryVisitor {
     /// The names of the columns; called once, first.
     fn columns(&mut self, names: &[&str]);
     /// One cell; row by row, each from left to right.
-    fn cell(&mut self, value: ValueRef<'_>);
+    ///
+    /// # Errors
+    /// Ends the query.
+    fn cell(&mut self, value: ValueRef<'_>) -> Result<()>;
 }
 
 /// Makes a connection read-only for good.
@@ -142,6 +145,9 @@ pub fn query(
         .map_err(|error| refused(error, sql))?;
     // VACUUM asks no authorizer. It is never run: no statement without columns is.
     if statement.column_count() == 0 {
+        if !statement.readonly() {
+            return Err(not_allowed(sql));
+        }
         let expected = "a statement that reads and returns rows";
         return Err(Error::argument("sql", expected, "one that returns none"));
     }
@@ -159,7 +165,7 @@ pub fn query(
             .with("argument", "limit"));
         }
         for column in 0..columns {
-            visitor.cell(row.get_ref(column)?);
+            visitor.cell(row.get_ref(column)?)?;
         }
         seen += 1;
     }
@@ -171,6 +177,10 @@ fn refused(error: rusqlite::Error, sql: &str) -> Error {
     if error.code() != Code::QueryNotAllowed {
         return error;
     }
+    not_allowed(sql)
+}
+
+fn not_allowed(sql: &str) -> Error {
     Error::new(
         Code::QueryNotAllowed,
         format!(

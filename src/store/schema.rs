@@ -3,9 +3,11 @@
 //! A file is only ever changed here once it is known to be ours and not newer than this code.
 
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, FileControl};
 
 use crate::error::{Code, Error, Result};
+use crate::model::limits;
 
 /// Marks a SQLite file as a chatstore file: the letters `ChAt`.
 pub const APPLICATION_ID: i32 = 0x4368_4174;
@@ -66,8 +68,8 @@ fn judge_versions(application_id: i32, schema_version: i32, path: &str) -> Resul
             ),
         )
         .with("path", path)
-        .with("schemaVersion", schema_version.to_string())
-        .with("supportedVersion", SCHEMA_VERSION.to_string()));
+        .with("schemaVersion", schema_version)
+        .with("supportedVersion", SCHEMA_VERSION));
     }
     Ok(Found::Store)
 }
@@ -145,6 +147,7 @@ pub fn configure(connection: &Connection, cache_kib: u32, synchronous: &str) -> 
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DDL, false)?;
     connection.busy_timeout(std::time::Duration::ZERO)?;
+    connection.set_limit(Limit::SQLITE_LIMIT_LENGTH, limits::REPLY_BYTES as i32)?;
     connection.set_prepared_statement_cache_capacity(64);
     connection.execute_batch(&format!(
         "PRAGMA cache_size = -{cache_kib};

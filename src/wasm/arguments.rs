@@ -197,6 +197,8 @@ struct SessionsPurge {
 struct MessagesList {
     session_id: Option<String>,
     around: Option<String>,
+    #[serde(default)]
+    from_start: bool,
     branches: Option<String>,
     bot_id: Option<String>,
     order: Option<String>,
@@ -579,6 +581,7 @@ fn messages_list(list: MessagesList) -> Result<Request<'static>> {
         (Some(session_id), None) => MessageList::Session {
             session_id,
             around: list.around,
+            from_start: list.from_start,
             all_branches: match list.branches.as_deref() {
                 None | Some("active") => false,
                 Some("all") => true,

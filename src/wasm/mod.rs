@@ -11,7 +11,7 @@ use js_sys::{Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::engine::{Durability, Engine, Request};
-use crate::error::{Code, Error, Result};
+use crate::error::{Code, Detail, Error, Result};
 use crate::model::limits;
 use crate::vfs::{MemoryStorage, NodeStorage};
 
@@ -78,7 +78,7 @@ impl Instance {
         } else {
             engine.call(request, visit)?
         };
-        Ok(rows::encode(&reply, messages))
+        rows::encode(&reply, messages)
     }
 
     /// Steps of the interactive transaction: `begin`, `commit`, `rollback`, `savepoint`, `release`
@@ -150,7 +150,11 @@ pub(crate) fn durability_of(word: Option<&str>) -> Result<Durability> {
 fn thrown(error: Error) -> JsValue {
     let details = Object::new();
     for (name, value) in error.details() {
-        set(&details, name, &JsValue::from_str(value));
+        let value = match value {
+            Detail::Text(text) => JsValue::from_str(text),
+            Detail::Number(number) => JsValue::from_f64(*number as f64),
+        };
+        set(&details, name, &value);
     }
     let plain = Object::new();
     set(&plain, "code", &JsValue::from_str(error.code().as_str()));

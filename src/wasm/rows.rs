@@ -4,7 +4,9 @@ use rusqlite::types::Value;
 
 use super::pack::{self, Numbers, Texts};
 use crate::engine::{Info, Reply, Table};
+use crate::error::Result;
 use crate::model::{Bot, Count, MessageRef, PageEnds, SearchHit, Session, TreeNode};
+use crate::store::check_reply;
 
 const BOTS: u32 = 1;
 const SESSIONS: u32 = 2;
@@ -17,12 +19,18 @@ const COUNT: u32 = 6;
 #[derive(Default)]
 pub(super) struct Messages {
     count: usize,
+    size_bytes: usize,
     numbers: [Numbers; 11],
     texts: [Texts; 12],
 }
 
 impl Messages {
+    /// Takes another message in. Beyond what a reply may hold they are only counted.
     pub(super) fn push(&mut self, message: &MessageRef<'_>) {
+        self.size_bytes += message.text.len() + message.parts.map_or(0, str::len);
+        if check_reply(self.size_bytes).is_err() {
+            return;
+        }
         let usage = message.usage;
         let numbers = [
             Some(message.seq as f64),
@@ -62,15 +70,17 @@ impl Messages {
 }
 
 /// Packs a reply; `messages` are those that its call handed to the visitor.
-pub(super) fn encode(reply: &Reply, messages: Messages) -> Vec<u8> {
-    match reply {
+pub(super) fn encode(reply: &Reply, messages: Messages) -> Result<Vec<u8>> {
+    Ok(match reply {
         Reply::Bots(page) => bots(&page.items, &page.ends),
         Reply::Sessions(page) => sessions(&page.items, &page.ends),
         Reply::Messages(ends) => {
+            check_reply(messages.size_bytes)?;
             let Messages {
                 count,
                 numbers,
                 texts,
+                ..
             } = messages;
             pack::rows(MESSAGES, count, &numbers, &texts, ends)
         }
@@ -85,7 +95,7 @@ pub(super) fn encode(reply: &Reply, messages: Messages) -> Vec<u8> {
             columns(COUNT, &[()], &PageEnds::default(), |()| (numbers, []))
         }
         Reply::Table(table) => pack::table(table),
-    }
+    })
 }
 
 /// What is known of a store, as one row.
@@ -105,11 +115,15 @@ pub(super) fn info(info: &Info) -> Table {
         ("pageSizeBytes", Value::Integer(i64::from(*page_size_bytes))),
         ("durability", text(durability.as_str())),
     ];
-    let (columns, cells) = cells
+    let (columns, cells): (Vec<String>, Vec<Value>) = cells
         .into_iter()
         .map(|(name, value)| (name.to_owned(), value))
         .unzip();
-    Table { columns, cells }
+    Table {
+        columns,
+        cells,
+        size_bytes: 0,
+    }
 }
 
 /// Packs one row after the other, given the values of each.

@@ -2,9 +2,10 @@
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 /* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
-import { rejection } from './support.mjs';
+import { rejection, temporaryFolder } from './support.mjs';
 
 async function open(t, session = { id: 's' }) {
   const store = await ChatStore.open(':memory:');
@@ -341,5 +342,22 @@ test('strange text comes back byte for byte', async (t) => {
   assert.deepEqual(
     items.slice(strange.length).map((message) => message.parts[1]),
     strange.map((text) => ({ type: 'x', [text]: text })),
+  );
+});
+
+test('a page that does not fit into one reply is an error, and iterate reads on in smaller ones', async (t) => {
+  const store = await ChatStore.open(join(temporaryFolder(), 'big.chat'));
+  t.after(() => store.close());
+  await store.sessions.create({ id: 's' });
+  const content = 'x'.repeat(60 * 2 ** 20);
+  for (const id of ['1', '2', '3', '4', '5']) await store.messages.add({ sessionId: 's', id, role: 'user', content });
+  const error = await rejection(store.messages.list({ sessionId: 's' }));
+  assert.equal(error.code, 'TOO_LARGE');
+  const seen = [];
+  for await (const message of store.messages.iterate({ sessionId: 's' }))
+    seen.push([message.id, message.content.length]);
+  assert.deepEqual(
+    seen,
+    ['1', '2', '3', '4', '5'].map((id) => [id, content.length]),
   );
 });

@@ -196,6 +196,27 @@ test('a reply cut short at any byte is an INTERNAL error', () => {
   }
 });
 
+test('texts that are too long to be decoded in one piece are read one by one', () => {
+  const long = ['a', 'b', 'c'].map((letter) => letter.repeat(8_000_000));
+  const large = reply(
+    5,
+    3,
+    [
+      [1, 2, 3],
+      [1, 1, 1],
+      [1, 1, 1],
+      [null, null, null],
+    ],
+    [['x', 'y', 'z'], [null, 'é', 'y'], ['user', 'user', 'user'], ['complete', 'complete', 'complete'], long],
+  );
+  const nodes = rows.readTree(large, readTextInNode);
+  assert.ok(nodes.every((node, i) => node.preview === long[i]));
+  assert.deepEqual(
+    nodes.map((node) => node.parentId),
+    [null, 'é', 'y'],
+  );
+});
+
 test('lengths that do not fill their block, or other characters in the ASCII block, are an INTERNAL error', () => {
   const count = reply(5, 1, [[1], [1], [1], [null]], [['first'], ['é second'], ['user'], ['complete'], ['preview']]);
   assert.equal(rows.readTree(count, readTextInNode)[0].parentId, 'é second');

@@ -201,7 +201,7 @@ test('a query with the wrong parameters, several statements or a fault says so',
     );
   }
   const error = await rejection(store.query('SELECT * FRM messages'));
-  assert.equal(Number(error.details.offset), 9);
+  assert.equal(error.details.offset, 9);
 });
 
 test('SQL that would do more than read is refused, also inside a transaction', async (t) => {
@@ -233,8 +233,7 @@ test('SQL that would do more than read is refused, also inside a transaction', a
   for (const sql of refused) {
     const outside = await rejection(store.query(sql));
     const inside = await rejection(store.transaction((tx) => tx.query(sql)));
-    // VACUUM asks no authorizer; it is refused because it returns no rows.
-    const expected = sql.startsWith('VACUUM') ? 'INVALID_ARGUMENT' : 'QUERY_NOT_ALLOWED';
+    const expected = 'QUERY_NOT_ALLOWED';
     assert.deepEqual([outside.code, inside.code], [expected, expected], sql);
   }
   assert.equal((await store.messages.list({ sessionId: 's' })).items.length, 1);

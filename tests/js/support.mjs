@@ -1,7 +1,7 @@
 /**
  * What the tests of the package share: folders that clean up, child processes, chance with a seed.
  *
- * Holds: helpers only, no test and no rule of the store.
+ * Holds: no test and no rule of the store.
  */
 import { spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -148,6 +148,7 @@ impl Chats {
         let which = MessageList::Session {
             session_id: session_id.into(),
             around: None,
+            from_start: false,
             all_branches: false,
         };
         let page = PageOptions {

@@ -179,6 +179,7 @@ pub fn list(
         MessageList::Session {
             session_id,
             around,
+            from_start,
             all_branches,
         } => {
             let Some(session) = sessions::key(connection, session_id)? else {
@@ -196,6 +197,7 @@ pub fn list(
                     From::Key(direction, position.key)
                 }
                 (None, Some(id)) => From::Around(expect_key(connection, session, session_id, id)?),
+                (None, None) if *from_start => From::Key(Direction::Forward, start - 1),
                 (None, None) => From::Key(Direction::Backward, end + 1),
             };
             let path = PathPage {
