@@ -7,13 +7,17 @@
 
 #[path = "support/wasm_api.rs"]
 mod api;
+#[path = "store_bots_sessions.rs"]
+mod bots_sessions;
+#[path = "store_messages.rs"]
+mod messages;
 #[path = "store_query.rs"]
 mod query;
 #[path = "store_random.rs"]
 mod random;
+#[path = "store_search.rs"]
+mod search;
 #[path = "store_transactions.rs"]
 mod transactions;
-#[path = "store_verbs.rs"]
-mod verbs;
 
 wasm_bindgen_test::wasm_bindgen_test_configure!(run_in_dedicated_worker);

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Row, params};
 
-use super::cursor::{self, Direction, Position};
+use super::cursor::{self, Position, Start};
 use super::{
     Writer, check_json, check_named, check_optional, count, execute, first, page_rows, value,
 };
@@ -116,14 +116,12 @@ fn expect_key(connection: &Connection, id: &str) -> Result<i64> {
 pub fn list(connection: &Connection, deleted: bool, page: &PageOptions) -> Result<Page<Bot>> {
     let rows = page_rows(page)?;
     let list = cursor::fingerprint(&["bots", if deleted { "deleted" } else { "" }]);
-    let (direction, from) = match &page.cursor {
-        Some(text) => cursor::decode(list, text)?,
-        None => (Direction::Forward, Position { sort: 0, key: 0 }),
-    };
-    let (compare, order) = match direction {
-        Direction::Forward => (">", "ASC"),
-        Direction::Backward => ("<", "DESC"),
-    };
+    let Start {
+        direction,
+        from,
+        compare,
+        order,
+    } = cursor::start(list, page.cursor.as_deref(), false)?;
     let trash = if deleted { "NOT NULL" } else { "NULL" };
     let sql = format!(
         "SELECT {COLUMNS} FROM bots WHERE deleted_at IS {trash} AND key {compare} ?1 ORDER BY key {order} LIMIT ?2"

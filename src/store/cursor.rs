@@ -85,6 +85,39 @@ pub(crate) fn decode(list: u64, text: &str) -> Result<(Direction, Position)> {
     ))
 }
 
+/// Where a page begins, and how SQL says so.
+pub(crate) struct Start {
+    pub(crate) direction: Direction,
+    /// The cursor's row; without a cursor, a place before every row.
+    pub(crate) from: Position,
+    /// How rows of the page compare with `from`.
+    pub(crate) compare: &'static str,
+    /// The order to read them in.
+    pub(crate) order: &'static str,
+}
+
+/// Reads the start of a page of a list that falls or rises.
+pub(crate) fn start(list: u64, cursor: Option<&str>, falling: bool) -> Result<Start> {
+    let known = cursor.map(|text| decode(list, text)).transpose()?;
+    let direction = known.map_or(Direction::Forward, |(direction, _)| direction);
+    let (compare, order, extreme) = if falling == (direction == Direction::Forward) {
+        ("<", "DESC", i64::MAX)
+    } else {
+        (">", "ASC", i64::MIN)
+    };
+    let beginning = Position {
+        sort: extreme,
+        key: extreme,
+    };
+    let from = known.map_or(beginning, |(_, position)| position);
+    Ok(Start {
+        direction,
+        from,
+        compare,
+        order,
+    })
+}
+
 /// Makes a page of rows that were read in the direction's order, up to one beyond the page's size.
 pub(crate) fn page<T>(
     list: u64,

@@ -8,7 +8,7 @@
 use rusqlite::types::Value;
 use rusqlite::{Connection, params, params_from_iter};
 
-use super::cursor::{self, Direction, Position};
+use super::cursor::{self, Position, Start};
 use super::messages::key_range;
 use super::{Writer, bots, check_bytes, count, execute, first, page_rows, sessions, value};
 use crate::error::Result;
@@ -131,13 +131,12 @@ pub fn search(
         search.session_id.as_deref().unwrap_or("\0"),
         if search.prefix { "prefix" } else { "" },
     ]);
-    let (direction, from) = match &page.cursor {
-        Some(text) => {
-            let (direction, position) = cursor::decode(list, text)?;
-            (direction, Some(position))
-        }
-        None => (Direction::Forward, None),
-    };
+    let Start {
+        direction,
+        from,
+        compare,
+        order,
+    } = cursor::start(list, page.cursor.as_deref(), false)?;
     let Some(expression) = expression(&search.query, search.prefix) else {
         return Ok(Page {
             items: Vec::new(),
@@ -159,18 +158,9 @@ pub fn search(
         let bot = bind(Value::Integer(bots::key(connection, id)?.unwrap_or(0)));
         conditions += &format!(" AND m.bot = {bot}");
     }
-    let order = match direction {
-        Direction::Forward => "ASC",
-        Direction::Backward => "DESC",
-    };
-    if let Some(position) = from {
-        let rank = bind(Value::Real(f64::from_bits(position.sort as u64)));
-        let key = bind(Value::Integer(position.key));
-        let compare = if direction == Direction::Forward {
-            ">"
-        } else {
-            "<"
-        };
+    if page.cursor.is_some() {
+        let rank = bind(Value::Real(f64::from_bits(from.sort as u64)));
+        let key = bind(Value::Integer(from.key));
         conditions += &format!(" AND (f.rank, f.rowid) {compare} ({rank}, {key})");
     }
     let limit = bind(Value::Integer(i64::from(rows) + 1));

@@ -5,7 +5,7 @@
 
 use rusqlite::{Connection, Row, ToSql, params, params_from_iter};
 
-use super::cursor::{self, Direction, Position};
+use super::cursor::{self, Position, Start};
 use super::messages::{self, key_range, summary};
 use super::{
     Writer, bots, check_json, check_named, check_optional, count, execute, first, page_rows,
@@ -180,20 +180,12 @@ pub fn list(
         filter.tag.as_deref().unwrap_or(""),
         if filter.deleted { "deleted" } else { "" },
     ]);
-    let (direction, from) = match &page.cursor {
-        Some(text) => cursor::decode(list, text)?,
-        None => (
-            Direction::Forward,
-            Position {
-                sort: i64::MAX,
-                key: i64::MAX,
-            },
-        ),
-    };
-    let (compare, order) = match direction {
-        Direction::Forward => ("<", "DESC"),
-        Direction::Backward => (">", "ASC"),
-    };
+    let Start {
+        direction,
+        from,
+        compare,
+        order,
+    } = cursor::start(list, page.cursor.as_deref(), true)?;
     let trash = if filter.deleted { "NOT NULL" } else { "NULL" };
     let mut sql = format!(
         "{SELECT} WHERE s.deleted_at IS {trash}

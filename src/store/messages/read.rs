@@ -11,7 +11,7 @@ use rusqlite::{Connection, Row, params};
 use super::{expect_key, key, key_range, seq_of, session_of};
 use crate::error::Result;
 use crate::model::{MessageList, MessageRef, PageEnds, PageOptions, Usage};
-use crate::store::cursor::{self, Direction, Position};
+use crate::store::cursor::{self, Direction, Position, Start};
 use crate::store::{bots, page_rows, sessions, value};
 
 const COLUMNS: &str = "key, id, bot, parent, active, role, status, created_at, updated_at, deleted_at, finish_reason,
@@ -335,23 +335,12 @@ fn of_bot(
         bot_id,
         if descending { "desc" } else { "asc" },
     ]);
-    let (direction, from) = match cursor {
-        Some(text) => {
-            let (direction, position) = cursor::decode(list, text)?;
-            (direction, Some(position))
-        }
-        None => (Direction::Forward, None),
-    };
-    let falling = descending == (direction == Direction::Forward);
-    let (compare, order, start) = if falling {
-        ("<", "DESC", i64::MAX)
-    } else {
-        (">", "ASC", i64::MIN)
-    };
-    let from = from.unwrap_or(Position {
-        sort: start,
-        key: start,
-    });
+    let Start {
+        direction,
+        from,
+        compare,
+        order,
+    } = cursor::start(list, cursor, descending)?;
     let sql = format!(
         "SELECT m.created_at, m.key FROM messages m
          WHERE m.bot = ?1 AND (m.created_at, m.key) {compare} (?2, ?3) AND m.deleted_at IS NULL
