@@ -24,7 +24,7 @@ export async function setUp({ tests = false } = {}) {
   checkCargo();
   await all(
     npmPackages(),
-    systemPackages(tests ? [linker, wasm_clang, chromedriver] : [linker, wasm_clang]),
+    systemPackages(tests ? [linker, wasm_clang, chromedriver, sqlite_shell] : [linker, wasm_clang]),
     rustParts(tests).then(crates),
   );
 }
@@ -103,6 +103,13 @@ const chromedriver = {
   what: 'Chromium and its driver',
   packages: ['chromium', 'chromium-driver'],
   works: () => chromedriver_path() !== '' && probe(chromedriver_path(), ['--version']).ok,
+};
+
+/** Reads closed stores in the tests, as somebody would who knows nothing of this project. */
+const sqlite_shell = {
+  what: 'the sqlite3 shell',
+  packages: ['sqlite3'],
+  works: () => probe('sqlite3', ['--version']).ok,
 };
 
 function compiles(compiler, args, source) {

@@ -1,4 +1,5 @@
 //! The VFS over memory and over the native file system.
+#![cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 
 mod memory {
     use chatstore::vfs::MemoryStorage;

@@ -21,14 +21,9 @@ async function makeStore(path, count = 3) {
   await store.close();
 }
 
-/** Runs SQL with the plain shell, or with Python's module where there is no shell; rows of text, columns parted by |. */
+/** Runs SQL with the plain shell; rows of text, columns parted by |. */
 function plainSqlite(path, sql) {
-  let result = spawnSync('sqlite3', [path, sql], { encoding: 'utf8' });
-  if (result.error?.code === 'ENOENT') {
-    const program =
-      'import sqlite3, sys\nfor row in sqlite3.connect(sys.argv[1]).execute(sys.argv[2]): print("|".join(map(str, row)))';
-    result = spawnSync('python3', ['-c', program, path, sql], { encoding: 'utf8' });
-  }
+  const result = spawnSync('sqlite3', [path, sql], { encoding: 'utf8' });
   assert.equal(result.status, 0, `${result.error ?? ''}${result.stderr}`);
   return result.stdout.trim();
 }
