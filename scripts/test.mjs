@@ -153,7 +153,7 @@ async function runSuite(suite) {
   }
   const seconds = ((performance.now() - start_ms) / 1_000).toFixed(1);
   console.log(`=== ${suite.name}: ${passed ? 'passed' : 'FAILED'} in ${seconds} s`);
-  return { name: suite.name, passed, seconds };
+  return { name: suite.name, passed, time: `${seconds.padStart(7)} s` };
 }
 
 /** The chosen suites in their order, with `build` before the first that needs it. */
@@ -185,13 +185,13 @@ await main(async () => {
     // What stands in dist/ would be an older build: it proves nothing.
     const build_failed = results.some((result) => result.name === 'build' && !result.passed);
     if (suite.needs === 'build' && build_failed)
-      results.push({ name: suite.name, passed: false, seconds: 'not run, build failed' });
+      results.push({ name: suite.name, passed: false, time: 'not run: the build failed' });
     else results.push(await runSuite(suite));
   }
 
   console.log(`\n${'set-up'.padEnd(14)} ${''.padEnd(6)} ${set_up_s.padStart(7)} s`);
-  for (const { name, passed, seconds } of results)
-    console.log(`${name.padEnd(14)} ${passed ? 'passed' : 'FAILED'} ${seconds.padStart(7)} s`);
+  for (const { name, passed, time } of results)
+    console.log(`${name.padEnd(14)} ${passed ? 'passed' : 'FAILED'} ${time}`);
   const failed = results.filter((result) => !result.passed).length;
   console.log(`suites: ${results.length - failed} passed, ${failed} failed`);
   if (failed > 0) process.exitCode = 1;
