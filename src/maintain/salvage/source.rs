@@ -10,6 +10,7 @@ use super::super::replace::failed;
 use crate::error::Result;
 use crate::model::limits;
 use crate::store::schema;
+use crate::vfs::checksum;
 use crate::vfs::{OpenMode, RawFile, Storage};
 
 const FRAME_HEADER_BYTES: usize = 24;
@@ -74,6 +75,13 @@ impl Source {
             source.free_list_is_whole = source.read_free_list(word(&header, 32).unwrap_or(0))?;
         }
         Ok(source)
+    }
+
+    /// Whether a page that was read is as it was written; what is in the log was checked there.
+    pub fn fits(&self, page: u32, buffer: &[u8]) -> bool {
+        let has_checksums =
+            self.form.page_size_bytes - self.form.usable_bytes == checksum::TRAILER_BYTES;
+        !has_checksums || self.log.frames.contains_key(&page) || checksum::verify_page(buffer)
     }
 
     /// Reads a page; what lies beyond the file's end is zeros. False where nothing of it is there.

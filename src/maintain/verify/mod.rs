@@ -107,9 +107,9 @@ pub struct Problem {
 pub struct Checked {
     /// Tables that SQLite checked with their indexes.
     pub tables: u64,
-    /// Pages counted in the structure.
+    /// Pages read.
     pub pages: u64,
-    /// Pages in the file itself whose checksum was tried.
+    /// Pages in the file itself that `saved_page` could tell of.
     pub checksums: u64,
     /// Sessions whose messages were gone through.
     pub sessions: u64,
@@ -219,7 +219,9 @@ impl Verify {
         }
     }
 
-    /// Does the next piece. Without `saved_page`, checksums are tried only as far as pages are read.
+    /// Does the next piece. Reading a page tries its checksum, and every page is read once;
+    /// `saved_page` tells besides of what the file holds under pages that are newer in the
+    /// write-ahead log or that SQLite has in memory.
     ///
     /// # Errors
     /// `TRANSACTION_STATE` where the connection has no transaction open; failures that say nothing
