@@ -306,7 +306,7 @@ impl RawFile for CheckedFile {
             self.layout = Layout::Unknown;
         }
         let is_page = now.is_some_and(|page_bytes| {
-            bytes.len() == page_bytes && offset_bytes % as_u64(page_bytes) == 0
+            bytes.len() == page_bytes && offset_bytes.is_multiple_of(as_u64(page_bytes))
         });
         if is_page {
             let mut page = self.scratch(bytes.len())?;
