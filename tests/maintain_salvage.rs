@@ -308,8 +308,8 @@ fn messages_whose_session_is_gone_get_a_recovered_one() {
     let mut chats = open(&saved).unwrap();
     assert_eq!(
         chats.path(&id).len(),
-        23,
-        "the path that was active: 21, and two of the branch"
+        22,
+        "the path that was active: 21 and two of the branch, without the trash"
     );
     assert_eq!(chats.get(&id, "m5").unwrap().text, text(2, 5, 6_000));
     chats.expect_sound();

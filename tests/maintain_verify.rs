@@ -270,7 +270,7 @@ fn one_changed_byte_on_any_page_is_seen() {
         changed[page * 4096 + 2_345] ^= 1;
         write(&files, PATH, &changed);
         let report = verify(&files);
-        let seen = |problem: &chatstore::maintain::Problem| problem.kind == ProblemKind::Page;
+        let seen = |problem: &chatstore::maintain::Problem| problem.kind == ProblemKind::Checksum;
         assert!(
             report.problems.iter().any(seen),
             "page {}: {:?}",
@@ -299,7 +299,7 @@ fn pages_in_the_file_are_asked_for_one_by_one() {
     assert_eq!(report.problems.len(), 1);
     assert_eq!(
         (report.problems[0].kind, report.problems[0].key),
-        (ProblemKind::Page, Some(3))
+        (ProblemKind::Checksum, Some(3))
     );
     let pages = report.checked.pages as u32;
     assert_eq!(asked, (1..=pages).collect::<Vec<_>>());

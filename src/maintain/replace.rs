@@ -12,7 +12,9 @@ use rusqlite::{Connection, FileControl, OpenFlags};
 
 use super::mend::Mend;
 use super::pages::Form;
-use super::{Backup, Mended, Progress, Verify, VerifyReport, stepped_after_end};
+use super::{
+    Backup, Mended, Problem, ProblemKind, Progress, Verify, VerifyReport, failed, stepped_after_end,
+};
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
 use crate::store::{execute, value};
@@ -86,6 +88,8 @@ pub struct Replace {
     must_rewrite: bool,
     mended: Option<Mended>,
     foreign_pages: u64,
+    /// How pages of the live store were judged before.
+    live_policy: Option<ChecksumPolicy>,
     generation: String,
     kept_bytes: u64,
     task: Task,
@@ -138,13 +142,13 @@ impl Replace {
             must_rewrite,
             mended: None,
             foreign_pages: 0,
+            live_policy: None,
             generation: String::new(),
             kept_bytes: 0,
             task: Task::Check(Box::default()),
         };
         // Other programs leave stale checksums. Whether the file is sound is seen without them.
-        let policy = ChecksumPolicy::Lenient;
-        vfs.set_checksum_policy(&replace.source_path, policy)
+        vfs.set_checksum_policy(&replace.source_path, ChecksumPolicy::Lenient)
             .map_err(failed)?;
         let source = replace.connect(&replace.source_path)?;
         source.execute_batch("BEGIN")?;
@@ -177,7 +181,7 @@ impl Replace {
         match self.go_on(live) {
             Ok(Progress::Done(replaced)) => {
                 self.made.retain(|path| *path != self.keep_path);
-                self.judge_live_pages(live, ChecksumPolicy::Verify)?;
+                self.judge_live_pages_as_before(live);
                 self.clean_up();
                 Ok(Progress::Done(replaced))
             }
@@ -199,7 +203,7 @@ impl Replace {
             // It only read; there is nothing that could be lost.
             let _ = live.execute_batch("ROLLBACK");
         }
-        let _ = self.judge_live_pages(live, ChecksumPolicy::Verify);
+        self.judge_live_pages_as_before(live);
         self.clean_up();
     }
 
@@ -306,11 +310,9 @@ impl Replace {
             schema::schema_version(source)?,
             &self.source_path,
         )?;
-        if let Some(problem) = report
-            .problems
-            .iter()
-            .find(|problem| !problem.kind.is_derived())
-        {
+        let is_stale = |problem: &&Problem| problem.kind == ProblemKind::Checksum;
+        let problems = || report.problems.iter().filter(|problem| !is_stale(problem));
+        if let Some(problem) = problems().find(|problem| !problem.kind.is_derived()) {
             return Err(Error::new(
                 Code::Corrupt,
                 format!(
@@ -323,10 +325,9 @@ impl Replace {
             .with("problems", report.problems.len() as i64));
         }
         let auto_vacuum: i64 = source.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
-        let foreign = self.vfs.damaged_pages(&self.source_path).map_err(failed)?;
-        self.foreign_pages = foreign.pages.len() as u64;
+        self.foreign_pages = report.problems.iter().filter(is_stale).count() as u64;
         self.must_rewrite |= auto_vacuum != 2;
-        self.mended = (!report.ok).then(Mended::default);
+        self.mended = problems().next().map(|_| Mended::default());
         Ok(if self.must_rewrite {
             Task::Rewrite
         } else {
@@ -399,7 +400,7 @@ impl Replace {
         let file = self.storage.open(&self.keep_path, mode).map_err(failed)?;
         self.made.push(self.keep_path.clone());
         // A damaged store is what there is most reason to replace.
-        self.judge_live_pages(live, ChecksumPolicy::Lenient)?;
+        self.live_policy = self.judge_live_pages(live, ChecksumPolicy::Lenient)?;
         live.execute_batch("BEGIN")?;
         match Backup::begin(live) {
             Ok(backup) => Ok(Keep {
@@ -414,11 +415,24 @@ impl Replace {
         }
     }
 
-    fn judge_live_pages(&self, live: &Connection, policy: ChecksumPolicy) -> Result<()> {
+    /// Gives what held before; none where that is known already.
+    fn judge_live_pages(
+        &self,
+        live: &Connection,
+        policy: ChecksumPolicy,
+    ) -> Result<Option<ChecksumPolicy>> {
         let Some(path) = live.path() else {
-            return Ok(());
+            return Ok(None);
         };
-        self.vfs.set_checksum_policy(path, policy).map_err(failed)
+        let before = self.vfs.set_checksum_policy(path, policy).map_err(failed)?;
+        Ok(Some(before))
+    }
+
+    fn judge_live_pages_as_before(&mut self, live: &Connection) {
+        if let Some(policy) = self.live_policy.take() {
+            // It fails for a path that cannot be resolved only, and this one is open.
+            let _ = self.judge_live_pages(live, policy);
+        }
     }
 
     fn switch(&self, live: &mut Connection) -> Result<()> {
@@ -476,17 +490,4 @@ fn judge_form(header: &[u8], path: &str) -> Result<bool> {
 
 fn full_path(storage: &dyn Storage, path: &str) -> Result<String> {
     storage.full_path(path).map_err(failed)
-}
-
-/// What a storage says, as an error of ours.
-pub(super) fn failed(error: rsqlite_vfs::VfsError) -> Error {
-    use rsqlite_vfs::VfsErrorCode;
-    let code = match error.code() {
-        VfsErrorCode::Busy => Code::StoreLocked,
-        VfsErrorCode::ReadOnly | VfsErrorCode::Permission => Code::ReadOnly,
-        VfsErrorCode::Full => Code::DiskFull,
-        VfsErrorCode::NoMemory => Code::OutOfMemory,
-        _ => Code::IoError,
-    };
-    Error::new(code, error.message().to_owned())
 }

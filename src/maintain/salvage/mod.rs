@@ -211,7 +211,10 @@ impl Salvage {
             let mut page = std::mem::take(&mut self.page);
             let usage = self.source.usage(number)?;
             if !matches!(usage, Some(Use::Free | Use::Overflow)) {
-                self.source.read(number, &mut page)?;
+                if !self.source.read(number, &mut page)? {
+                    // Nothing of it is trusted where a part is missing.
+                    page.fill(0);
+                }
                 self.report.pages += 1;
                 if !self.source.fits(number, &page) {
                     self.report.pages_changed += 1;

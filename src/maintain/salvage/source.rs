@@ -5,8 +5,8 @@
 
 use std::collections::HashMap;
 
+use super::super::failed;
 use super::super::pages::{Form, HEADER_BYTES, PageSet, Payload, Use, word};
-use super::super::replace::failed;
 use crate::error::Result;
 use crate::model::limits;
 use crate::store::schema;
@@ -84,7 +84,7 @@ impl Source {
         !has_checksums || self.log.frames.contains_key(&page) || checksum::verify_page(buffer)
     }
 
-    /// Reads a page; what lies beyond the file's end is zeros. False where nothing of it is there.
+    /// Reads a page; what lies beyond the file's end is zeros. False where not all of it is there.
     pub fn read(&mut self, page: u32, buffer: &mut Vec<u8>) -> Result<bool> {
         buffer.clear();
         buffer.resize(self.form.page_size_bytes, 0);
@@ -95,7 +95,7 @@ impl Source {
             return Ok(true);
         }
         let at = u64::from(page - 1) * self.form.page_size_bytes as u64;
-        Ok(self.file.read_at(buffer, at).map_err(failed)? > 0)
+        Ok(self.file.read_at(buffer, at).map_err(failed)? == buffer.len())
     }
 
     fn read_free_list(&mut self, first: u32) -> Result<bool> {
