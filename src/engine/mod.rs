@@ -20,7 +20,7 @@ use crate::error::{Code, Error, Result};
 use crate::ids::IdMaker;
 use crate::model::MessageRef;
 use crate::store::schema::{self, Found};
-use crate::store::{Writer, query, search};
+use crate::store::{Writer, query, search, streams};
 use crate::vfs::{Connection, OpenMode, Storage, Vfs};
 
 /// What an acknowledged write survives.
@@ -113,6 +113,9 @@ impl Engine {
             )
         })?;
         let engine = Self::connect(&vfs, path, durability).map_err(|error| explain(&vfs, error))?;
+        engine
+            .end_lost_streams()
+            .map_err(|error| explain(&vfs, error))?;
         Ok(engine)
     }
 
@@ -158,6 +161,19 @@ impl Engine {
         })
     }
 
+    /// Nobody else has the file: replies that are under way in it have lost their clients.
+    fn end_lost_streams(&self) -> Result<()> {
+        let open = streams::open_streams(&self.writer)?;
+        if open.is_empty() {
+            return Ok(());
+        }
+        self.writer.execute_batch("BEGIN IMMEDIATE")?;
+        let ended = open.iter().try_for_each(|stream| {
+            streams::end_streams_of(self.context(), &stream.client).map(drop)
+        });
+        self.end(ended, "COMMIT", "ROLLBACK")
+    }
+
     /// What is known of the store.
     pub fn info(&self) -> &Info {
         &self.info
@@ -201,6 +217,13 @@ impl Engine {
     fn read(&self, request: Request<'_>, visit: &mut dyn FnMut(&MessageRef<'_>)) -> Result<Reply> {
         if let Request::Query { .. } = request {
             return request.read(&self.query, visit);
+        }
+        if matches!(request, Request::Search { .. })
+            && self.transaction.is_none()
+            && streams::are_unsettled(&self.reader)?
+        {
+            self.writer.execute_batch("BEGIN IMMEDIATE")?;
+            self.end(streams::settle_all(self.context()), "COMMIT", "ROLLBACK")?;
         }
         // One snapshot for all statements of the call.
         self.reader.execute_batch("BEGIN")?;
@@ -251,6 +274,7 @@ impl Engine {
             request.write(self.context(), visit)
         } else {
             if matches!(request, Request::Search { .. }) {
+                streams::settle_all(self.context())?;
                 while search::catch_up(self.context(), u32::MAX)? > 0 {}
             }
             request.read(&self.writer, visit)

@@ -10,6 +10,7 @@ use crate::model::{
     SessionPatch, TreeNode,
 };
 use crate::store::query::{QueryParams, QueryVisitor};
+use crate::store::streams::{self, Delta, NewStream, StreamEnd};
 use crate::store::{Writer, bots, check_reply, messages, query, search, sessions};
 
 /// One call: a verb and its arguments.
@@ -107,6 +108,32 @@ pub enum Request<'a> {
     MessagesRestore {
         session_id: String,
         id: String,
+    },
+    MessagesStart {
+        new: NewStream,
+        client: String,
+    },
+    MessagesRegenerate {
+        session_id: String,
+        id: String,
+        new: NewStream,
+        client: String,
+    },
+    MessagesAppend {
+        session_id: String,
+        id: String,
+        first_number: i64,
+        deltas: Vec<Delta>,
+    },
+    MessagesFinish {
+        session_id: String,
+        id: String,
+        end: StreamEnd,
+    },
+    MessagesAbort {
+        session_id: String,
+        id: String,
+        end: StreamEnd,
     },
     Search {
         search: Search,
@@ -244,6 +271,41 @@ impl Request<'_> {
             Self::MessagesRestore { session_id, id } => {
                 visited(messages::restore(writer, &session_id, &id, visit))?
             }
+            Self::MessagesStart { new, client } => {
+                visited(streams::start(writer, &new, &client, visit))?
+            }
+            Self::MessagesRegenerate {
+                session_id,
+                id,
+                new,
+                client,
+            } => visited(streams::regenerate(
+                writer,
+                &session_id,
+                &id,
+                &new,
+                &client,
+                visit,
+            ))?,
+            Self::MessagesAppend {
+                session_id,
+                id,
+                first_number,
+                deltas,
+            } => {
+                streams::append(writer, &session_id, &id, first_number, &deltas)?;
+                Reply::Count(Count::default())
+            }
+            Self::MessagesFinish {
+                session_id,
+                id,
+                end,
+            } => visited(streams::finish(writer, &session_id, &id, &end, visit))?,
+            Self::MessagesAbort {
+                session_id,
+                id,
+                end,
+            } => visited(streams::abort(writer, &session_id, &id, &end, visit))?,
             Self::SearchIndex { limit } => {
                 if limit == 0 {
                     return Err(Error::argument("limit", "a number from 1", "0"));

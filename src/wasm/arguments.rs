@@ -18,6 +18,7 @@ use crate::model::{
 };
 use crate::pack;
 use crate::store::query::QueryParams;
+use crate::store::streams::{Delta, NewStream, StreamEnd};
 
 /// Times reach JavaScript's limits, ±8.64e15 ms, which a f64 holds exactly.
 type Millis = f64;
@@ -248,6 +249,67 @@ struct UsageFields {
     cached_tokens: Option<f64>,
     cost_usd: Option<f64>,
     duration_ms: Option<f64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesStart {
+    session_id: String,
+    role: Option<String>,
+    id: Option<String>,
+    #[serde(default, deserialize_with = "field")]
+    bot_id: Field<String>,
+    #[serde(default, deserialize_with = "field")]
+    parent_id: Field<String>,
+    model: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<Millis>,
+    #[serde(default)]
+    client: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesRegenerate {
+    session_id: String,
+    id: String,
+    new_id: Option<String>,
+    model: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<Millis>,
+    #[serde(default)]
+    client: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesAppend {
+    session_id: String,
+    id: String,
+    first_number: f64,
+    deltas: Vec<DeltaFields>,
+}
+
+/// More text of a part of a type, or a whole part as JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeltaFields {
+    r#type: Option<String>,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesEnd {
+    session_id: String,
+    id: String,
+    first_number: f64,
+    #[serde(default)]
+    deltas: Vec<DeltaFields>,
+    text: Option<String>,
+    parts: Option<String>,
+    usage: Option<UsageFields>,
+    finish_reason: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -542,6 +604,62 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
             let MessageId { session_id, id } = from(verb, args)?;
             Request::MessagesRestore { session_id, id }
         }
+        "messages.start" => {
+            let start: MessagesStart = from(verb, args)?;
+            Request::MessagesStart {
+                new: NewStream {
+                    session_id: start.session_id,
+                    role: start.role,
+                    id: start.id,
+                    parent_id: start.parent_id,
+                    bot_id: start.bot_id,
+                    model: start.model,
+                    metadata: start.metadata,
+                    created_at_ms: whole_if_given("createdAt", start.created_at)?,
+                },
+                client: start.client,
+            }
+        }
+        "messages.regenerate" => {
+            let again: MessagesRegenerate = from(verb, args)?;
+            Request::MessagesRegenerate {
+                session_id: again.session_id,
+                id: again.id,
+                new: NewStream {
+                    id: again.new_id,
+                    model: again.model,
+                    metadata: again.metadata,
+                    created_at_ms: whole_if_given("createdAt", again.created_at)?,
+                    ..NewStream::default()
+                },
+                client: again.client,
+            }
+        }
+        "messages.append" => {
+            let append: MessagesAppend = from(verb, args)?;
+            Request::MessagesAppend {
+                session_id: append.session_id,
+                id: append.id,
+                first_number: whole("firstNumber", append.first_number)?,
+                deltas: to_deltas(append.deltas),
+            }
+        }
+        "messages.finish" => {
+            let (session_id, id, end) = to_end(from(verb, args)?)?;
+            Request::MessagesFinish {
+                session_id,
+                id,
+                end,
+            }
+        }
+        "messages.abort" => {
+            let (session_id, id, end) = to_end(from(verb, args)?)?;
+            Request::MessagesAbort {
+                session_id,
+                id,
+                end,
+            }
+        }
         "search" => {
             let SearchArguments {
                 query,
@@ -624,6 +742,29 @@ fn messages_list(list: MessagesList) -> Result<Request<'static>> {
             cursor: list.cursor,
         },
     })
+}
+
+fn to_deltas(deltas: Vec<DeltaFields>) -> Vec<Delta> {
+    let to_delta = |delta: DeltaFields| match delta.r#type {
+        Some(part_type) => Delta::Grow {
+            part_type,
+            text: delta.text,
+        },
+        None => Delta::Part(delta.text),
+    };
+    deltas.into_iter().map(to_delta).collect()
+}
+
+fn to_end(end: MessagesEnd) -> Result<(String, String, StreamEnd)> {
+    let fields = StreamEnd {
+        first_number: whole("firstNumber", end.first_number)?,
+        deltas: to_deltas(end.deltas),
+        text: end.text,
+        parts: end.parts,
+        usage: end.usage.as_ref().map(to_usage).transpose()?,
+        finish_reason: end.finish_reason,
+    };
+    Ok((end.session_id, end.id, fields))
 }
 
 fn to_usage(usage: &UsageFields) -> Result<Usage> {
