@@ -90,6 +90,17 @@ impl<T> Field<T> {
     }
 }
 
+impl Field<String> {
+    /// The same, borrowed.
+    pub fn as_deref(&self) -> Field<&str> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Null => Field::Null,
+            Self::Value(text) => Field::Value(text),
+        }
+    }
+}
+
 /// Names one message: ids of messages are unique within their session only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ref {

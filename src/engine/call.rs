@@ -55,6 +55,15 @@ impl Job {
         &self.request
     }
 
+    /// Says whose the reply is that the request begins, where it begins one.
+    pub(super) fn set_client(&mut self, name: &str) {
+        if let Request::MessagesStart { client, .. } | Request::MessagesRegenerate { client, .. } =
+            &mut self.request
+        {
+            name.clone_into(client);
+        }
+    }
+
     pub(super) fn size_bytes(&self) -> usize {
         self.rows.as_ref().map_or(0, Vec::len)
     }

@@ -2,10 +2,10 @@
 //!
 //! Each step does a little of one kind, so that a call that comes meanwhile waits for that at most.
 
-use super::Engine;
 use super::call::Collect;
+use super::{Engine, Request};
 use crate::error::{Code, Error, Result};
-use crate::store::{Writer, operations};
+use crate::store::{Writer, operations, search, streams};
 
 /// How long nothing must have been written before the index follows, milliseconds.
 const INDEX_AFTER_MS: f64 = 50.0;
@@ -19,6 +19,8 @@ const CHECKPOINT_FRAMES: i64 = 250;
 const LOG_FRAMES: i64 = 4_000;
 /// Frames from which snapshots that hold the log back are given up, the oldest first: 256 MiB.
 const LOG_FRAMES_MAX: i64 = 64_000;
+/// How long clients of a former owner have to connect again, milliseconds.
+const CLIENTS_RETURN_WITHIN_MS: f64 = 5_000.0;
 /// How often records of operations are looked through, and how long they are kept, milliseconds.
 const PRUNE_EVERY_MS: f64 = 600_000.0;
 const OPERATIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -32,12 +34,26 @@ pub(super) struct Idle {
     index_may_be_behind: bool,
     log_may_be_long: bool,
     pruned_ms: f64,
+    /// Clients that are gone, whose replies under way are to be ended.
+    lost_clients: Vec<String>,
+    /// When replies of clients that did not come back are ended; none where that is done.
+    lost_streams_ms: Option<f64>,
 }
 
 impl Idle {
     /// Something is being written.
     pub(super) fn note_write(&mut self) {
         self.wrote = true;
+    }
+
+    /// A client is gone.
+    pub(super) fn note_lost_client(&mut self, name: String) {
+        self.lost_clients.push(name);
+    }
+
+    /// Clients of a former owner may come back for some time.
+    pub(super) fn wait_for_clients(&mut self) {
+        self.lost_streams_ms = Some(f64::NEG_INFINITY);
     }
 }
 
@@ -56,13 +72,14 @@ impl<C: Collect> Engine<C> {
         if wrote {
             self.keep_log_short(now_ms);
         }
+        let streams_ms = self.end_streams_of_lost_clients(now_ms);
         let pool_ms = self.pool.close_unused(now_ms).unwrap_or(f64::INFINITY);
+        let mut next_ms = pool_ms.min(streams_ms);
         if !self.queue.is_empty() {
-            return pool_ms;
+            return next_ms;
         }
         let index_at_ms = self.idle.last_write_ms + INDEX_AFTER_MS;
         let checkpoint_at_ms = self.idle.last_write_ms + CHECKPOINT_AFTER_MS;
-        let mut next_ms = pool_ms;
         if self.idle.index_may_be_behind {
             if now_ms < index_at_ms {
                 next_ms = next_ms.min(index_at_ms);
@@ -83,10 +100,52 @@ impl<C: Collect> Engine<C> {
         next_ms
     }
 
+    fn end_streams_of_lost_clients(&mut self, now_ms: f64) -> f64 {
+        let clients = std::mem::take(&mut self.idle.lost_clients);
+        if !clients.is_empty() {
+            // What fails is done when the file is opened next.
+            let _ = self.end_streams_of(|name| clients.iter().any(|lost| lost == name));
+        }
+        match self.idle.lost_streams_ms {
+            None => f64::INFINITY,
+            Some(due_ms) if due_ms == f64::NEG_INFINITY => {
+                let due_ms = now_ms + CLIENTS_RETURN_WITHIN_MS;
+                self.idle.lost_streams_ms = Some(due_ms);
+                due_ms
+            }
+            Some(due_ms) if due_ms > now_ms => due_ms,
+            Some(_) => {
+                self.idle.lost_streams_ms = None;
+                self.end_lost_streams();
+                f64::INFINITY
+            }
+        }
+    }
+
+    /// Ends the replies under way whose clients are not connected. What fails, as in a file that
+    /// cannot be written, is done when it is opened next.
+    pub(super) fn end_lost_streams(&mut self) {
+        let connected: Vec<String> = self.clients.values().cloned().collect();
+        let _ = self.end_streams_of(|name| !connected.iter().any(|known| known == name));
+    }
+
+    fn end_streams_of(&mut self, is_lost: impl Fn(&str) -> bool) -> Result<()> {
+        let open = streams::open_streams(&self.connections()?.reader)?;
+        let mut clients: Vec<String> = open.into_iter().map(|stream| stream.client).collect();
+        clients.retain(|name| is_lost(name));
+        clients.dedup();
+        if clients.is_empty() {
+            return Ok(());
+        }
+        self.write_alone(&Request::MessagesEndOf { clients })
+            .map(drop)
+    }
+
     /// Gives whether there is more to index. A failure ends it until the next write: a search
     /// catches up by itself.
     fn index_some(&mut self) -> Result<bool> {
-        if !self.index_is_behind()? {
+        // What has come of replies under way waits for a search that asks for it.
+        if !search::is_behind(&self.connections()?.reader)? {
             return Ok(false);
         }
         let left = self.index(INDEX_SLICE_MESSAGES)?;

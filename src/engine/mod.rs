@@ -41,7 +41,7 @@ use writing::Waiting;
 use crate::error::{Code, Error, Outcome, Result};
 use crate::ids::IdMaker;
 use crate::model::{Message, MessageRef};
-use crate::store::search;
+use crate::store::{search, streams};
 use crate::vfs::{Connection, Storage};
 
 /// An open chatstore file.
@@ -128,12 +128,13 @@ impl<C: Collect> Engine<C> {
             durability,
             pool,
             retries,
+            clients_may_return,
         } = options.into();
         let file = File::new(storage, path, durability)?;
         let connections = file.connect()?;
         let mut info = file.info(&connections)?;
         info.epoch += 1;
-        Ok(Self {
+        let mut engine = Self {
             file,
             connections: Some(connections),
             pool: Pool::new(pool),
@@ -149,7 +150,13 @@ impl<C: Collect> Engine<C> {
             refuses_writes: None,
             idle: Idle::default(),
             counters: Counters::default(),
-        })
+        };
+        if clients_may_return {
+            engine.idle.wait_for_clients();
+        } else {
+            engine.end_lost_streams();
+        }
+        Ok(engine)
     }
 
     /// What is known of the store.
@@ -162,7 +169,10 @@ impl<C: Collect> Engine<C> {
     ///
     /// # Errors
     /// Those of the verb, where it was run at once.
-    pub fn submit(&mut self, now_ms: f64, call: Call) -> Result<Option<Answer<C>>> {
+    pub fn submit(&mut self, now_ms: f64, mut call: Call) -> Result<Option<Answer<C>>> {
+        if let Some(name) = self.clients.get(&call.client) {
+            call.job.set_client(name);
+        }
         if call.scope != 0 {
             return self.submit_in_scope(now_ms, &call).map(Some);
         }
@@ -278,7 +288,10 @@ impl<C: Collect> Engine<C> {
         if open.is_some_and(|open| open.client == client) {
             self.roll_back();
         }
-        self.clients.remove(&client);
+        if let Some(name) = self.clients.remove(&client) {
+            // A failure is no loss: the reply is looked at again when the file is opened next.
+            self.idle.note_lost_client(name);
+        }
     }
 
     /// Ends what is open, moves the log into the file and closes it.
@@ -359,7 +372,7 @@ impl<C: Collect> Engine<C> {
     }
 
     fn index_is_behind(&mut self) -> Result<bool> {
-        search::is_behind(&self.connections()?.reader)
+        is_behind(&self.connections()?.reader)
     }
 
     fn read(&mut self, job: &Job, timeout_ms: f64) -> Result<Answer<C>> {
@@ -537,6 +550,11 @@ impl<C: Collect> Engine<C> {
             .map(|connections| &connections.writer)
             .ok_or_else(|| Error::new(Code::Internal, "the store has no connection to write on"))
     }
+}
+
+/// Whether a search would miss something: a message, or what has come of a reply under way.
+fn is_behind(connection: &Connection) -> Result<bool> {
+    Ok(search::is_behind(connection)? || streams::are_unsettled(connection)?)
 }
 
 fn done<C: Collect>() -> Answer<C> {

@@ -64,6 +64,9 @@ pub struct Options {
     pub pool: PoolOptions,
     /// How often a write is run again after a failure that was mended.
     pub retries: u32,
+    /// Clients of a former owner may still be there and connect again: replies that they stream are
+    /// theirs for some seconds. Otherwise whoever is not connected is gone.
+    pub clients_may_return: bool,
 }
 
 impl Default for Options {
@@ -72,6 +75,7 @@ impl Default for Options {
             durability: Durability::default(),
             pool: PoolOptions::default(),
             retries: 3,
+            clients_may_return: false,
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::model::{
     SessionPatch, TreeNode,
 };
 use crate::store::query::{QueryParams, QueryVisitor};
+use crate::store::streams::{self, Delta, NewStream, StreamEnd};
 use crate::store::{Writer, bots, check_reply, messages, query, search, sessions};
 
 /// One call: a verb and its arguments.
@@ -107,6 +108,36 @@ pub enum Request<'a> {
     MessagesRestore {
         session_id: String,
         id: String,
+    },
+    MessagesStart {
+        new: NewStream,
+        client: String,
+    },
+    MessagesRegenerate {
+        session_id: String,
+        id: String,
+        new: NewStream,
+        client: String,
+    },
+    MessagesAppend {
+        session_id: String,
+        id: String,
+        first_number: i64,
+        deltas: Vec<Delta>,
+    },
+    MessagesFinish {
+        session_id: String,
+        id: String,
+        end: StreamEnd,
+    },
+    MessagesAbort {
+        session_id: String,
+        id: String,
+        end: StreamEnd,
+    },
+    /// Ends the replies under way of clients that are gone.
+    MessagesEndOf {
+        clients: Vec<String>,
     },
     Search {
         search: Search,
@@ -221,6 +252,12 @@ impl Request<'_> {
             Self::MessagesDelete { .. } => "messages.delete",
             Self::MessagesDeleteWhere { .. } => "messages.deleteWhere",
             Self::MessagesRestore { .. } => "messages.restore",
+            Self::MessagesStart { .. } => "messages.start",
+            Self::MessagesRegenerate { .. } => "messages.regenerate",
+            Self::MessagesAppend { .. } => "messages.append",
+            Self::MessagesFinish { .. } => "messages.finish",
+            Self::MessagesAbort { .. } => "messages.abort",
+            Self::MessagesEndOf { .. } => "messages.endOf",
             Self::Search { .. } => "search",
             Self::SearchIndex { .. } => "search.index",
             Self::TransactionBegin { .. } => "tx.begin",
@@ -321,10 +358,55 @@ impl Request<'_> {
             Self::MessagesRestore { session_id, id } => {
                 visited(messages::restore(writer, &session_id, &id, visit))?
             }
+            Self::MessagesStart { new, client } => {
+                visited(streams::start(writer, &new, &client, visit))?
+            }
+            Self::MessagesRegenerate {
+                session_id,
+                id,
+                new,
+                client,
+            } => visited(streams::regenerate(
+                writer,
+                &session_id,
+                &id,
+                &new,
+                &client,
+                visit,
+            ))?,
+            Self::MessagesAppend {
+                session_id,
+                id,
+                first_number,
+                deltas,
+            } => {
+                streams::append(writer, &session_id, &id, first_number, &deltas)?;
+                Reply::Count(Count::default())
+            }
+            Self::MessagesFinish {
+                session_id,
+                id,
+                end,
+            } => visited(streams::finish(writer, &session_id, &id, &end, visit))?,
+            Self::MessagesAbort {
+                session_id,
+                id,
+                end,
+            } => visited(streams::abort(writer, &session_id, &id, &end, visit))?,
+            Self::MessagesEndOf { clients } => {
+                let ended = clients
+                    .iter()
+                    .map(|name| streams::end_streams_of(writer, name));
+                Reply::Count(Count {
+                    messages: ended.sum::<Result<u64>>()?,
+                    ..Count::default()
+                })
+            }
             Self::SearchIndex { limit } => {
                 if limit == 0 {
                     return Err(Error::argument("limit", "a number from 1", "0"));
                 }
+                streams::settle_all(writer)?;
                 Reply::Count(Count {
                     messages: search::catch_up(writer, limit)?,
                     ..Count::default()

@@ -15,7 +15,7 @@ use super::{Engine, done};
 use crate::error::{Code, Error, Outcome, Result};
 use crate::model::{Count, MessageRef, Page, PageEnds};
 use crate::store::operations::{self, MessageRuns};
-use crate::store::{Writer, bots, query, search, sessions};
+use crate::store::{Writer, bots, query, search, sessions, streams};
 
 /// Most writes that share a transaction, and most bytes of messages in it: who waits behind them
 /// should not wait for long.
@@ -370,7 +370,9 @@ impl<C: Collect> Engine<C> {
         if !self.epoch_is_written {
             crate::store::schema::write_epoch(writer.connection, self.info.epoch)?;
         }
-        let Some((operation, fingerprint)) = operation else {
+        // Deltas are numbered: sent again they are known already.
+        let repeatable = matches!(request, Request::MessagesAppend { .. });
+        let Some((operation, fingerprint)) = operation.filter(|_| !repeatable) else {
             return request.write(writer, visit);
         };
         if let Some(reply) = repeat(writer, operation, fingerprint, visit)? {
@@ -503,6 +505,7 @@ impl<C: Collect> Engine<C> {
                     return engine.write(request, None, visit);
                 }
                 if matches!(request, Request::Search { .. }) {
+                    streams::settle_all(engine.context()?)?;
                     while search::catch_up(engine.context()?, u32::MAX)? > 0 {}
                 }
                 request.read(engine.writer()?, visit)

@@ -17,6 +17,7 @@ use crate::model::{
     PageOptions, Search, SessionFilter, SessionPatch, Usage,
 };
 use crate::store::query::QueryParams;
+use crate::store::streams::{Delta, NewStream, StreamEnd};
 
 /// Times reach JavaScript's limits, ±8.64e15 ms, which a f64 holds exactly.
 type Millis = f64;
@@ -259,6 +260,69 @@ struct UsageFields {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct MessagesStart {
+    session_id: String,
+    role: Option<String>,
+    id: Option<String>,
+    #[serde(default, deserialize_with = "field")]
+    bot_id: Field<String>,
+    #[serde(default, deserialize_with = "field")]
+    parent_id: Field<String>,
+    model: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<Millis>,
+    #[serde(default)]
+    #[serde(default)]
+    client: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesRegenerate {
+    session_id: String,
+    id: String,
+    new_id: Option<String>,
+    model: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<Millis>,
+    #[serde(default)]
+    #[serde(default)]
+    client: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesAppend {
+    session_id: String,
+    id: String,
+    first_number: f64,
+    deltas: Vec<DeltaFields>,
+}
+
+/// More text of a part of a type, or a whole part as JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeltaFields {
+    r#type: Option<String>,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesEnd {
+    session_id: String,
+    id: String,
+    first_number: f64,
+    #[serde(default)]
+    deltas: Vec<DeltaFields>,
+    text: Option<String>,
+    parts: Option<String>,
+    usage: Option<UsageFields>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SearchArguments {
     query: String,
     bot_id: Option<String>,
@@ -288,6 +352,8 @@ pub(super) fn options(options: JsValue) -> Result<Options> {
         durability: Option<String>,
         pool: Option<PoolFields>,
         retries: Option<u32>,
+        #[serde(default)]
+        clients_may_return: bool,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -308,6 +374,7 @@ pub(super) fn options(options: JsValue) -> Result<Options> {
             acquire_timeout_ms: pool.acquire_timeout_ms.unwrap_or(usual.acquire_timeout_ms),
         };
     }
+    options.clients_may_return = fields.clients_may_return;
     options.retries = fields.retries.unwrap_or(options.retries);
     Ok(options)
 }
@@ -583,6 +650,62 @@ fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
             let MessageId { session_id, id } = from(verb, args)?;
             Request::MessagesRestore { session_id, id }
         }
+        "messages.start" => {
+            let start: MessagesStart = from(verb, args)?;
+            Request::MessagesStart {
+                new: NewStream {
+                    session_id: start.session_id,
+                    role: start.role,
+                    id: start.id,
+                    parent_id: start.parent_id,
+                    bot_id: start.bot_id,
+                    model: start.model,
+                    metadata: start.metadata,
+                    created_at_ms: whole_if_given("createdAt", start.created_at)?,
+                },
+                client: start.client,
+            }
+        }
+        "messages.regenerate" => {
+            let again: MessagesRegenerate = from(verb, args)?;
+            Request::MessagesRegenerate {
+                session_id: again.session_id,
+                id: again.id,
+                new: NewStream {
+                    id: again.new_id,
+                    model: again.model,
+                    metadata: again.metadata,
+                    created_at_ms: whole_if_given("createdAt", again.created_at)?,
+                    ..NewStream::default()
+                },
+                client: again.client,
+            }
+        }
+        "messages.append" => {
+            let append: MessagesAppend = from(verb, args)?;
+            Request::MessagesAppend {
+                session_id: append.session_id,
+                id: append.id,
+                first_number: whole("firstNumber", append.first_number)?,
+                deltas: to_deltas(append.deltas),
+            }
+        }
+        "messages.finish" => {
+            let (session_id, id, end) = to_end(from(verb, args)?)?;
+            Request::MessagesFinish {
+                session_id,
+                id,
+                end,
+            }
+        }
+        "messages.abort" => {
+            let (session_id, id, end) = to_end(from(verb, args)?)?;
+            Request::MessagesAbort {
+                session_id,
+                id,
+                end,
+            }
+        }
         "search" => {
             let SearchArguments {
                 query,
@@ -660,6 +783,29 @@ fn messages_list(list: MessagesList) -> Result<Request<'static>> {
             cursor: list.cursor,
         },
     })
+}
+
+fn to_deltas(deltas: Vec<DeltaFields>) -> Vec<Delta> {
+    let to_delta = |delta: DeltaFields| match delta.r#type {
+        Some(part_type) => Delta::Grow {
+            part_type,
+            text: delta.text,
+        },
+        None => Delta::Part(delta.text),
+    };
+    deltas.into_iter().map(to_delta).collect()
+}
+
+fn to_end(end: MessagesEnd) -> Result<(String, String, StreamEnd)> {
+    let fields = StreamEnd {
+        first_number: whole("firstNumber", end.first_number)?,
+        deltas: to_deltas(end.deltas),
+        text: end.text,
+        parts: end.parts,
+        usage: end.usage.as_ref().map(to_usage).transpose()?,
+        finish_reason: end.finish_reason,
+    };
+    Ok((end.session_id, end.id, fields))
 }
 
 fn to_usage(usage: &UsageFields) -> Result<Usage> {

@@ -6,7 +6,7 @@ use chatstore::model::{
     PageOptions, Search, SearchHit, Session, SessionFilter, TreeNode,
 };
 use chatstore::vfs::MemoryStorage;
-use chatstore::{Durability, Engine, Error, Reply, Request, Result};
+use chatstore::{Code, Durability, Engine, Error, Reply, Request, Result};
 
 /// A store in memory.
 pub fn open() -> Chats {
@@ -186,16 +186,19 @@ impl Chats {
     }
 
     pub fn search_page(&mut self, search: Search, page: PageOptions) -> Page<SearchHit> {
-        while self
-            .count(Request::SearchIndex { limit: 100 })
-            .expect("indexing works")
-            .messages
-            > 0
-        {}
-        match self
-            .call(Request::Search { search, page })
-            .expect("a search")
-        {
+        let mut result = self.call(Request::Search {
+            search: search.clone(),
+            page: page.clone(),
+        });
+        while matches!(&result, Err(error) if error.code() == Code::IndexPending) {
+            self.count(Request::SearchIndex { limit: 100 })
+                .expect("indexing works");
+            result = self.call(Request::Search {
+                search: search.clone(),
+                page: page.clone(),
+            });
+        }
+        match result.expect("a search") {
             Reply::Hits(page) => page,
             other => panic!("expected hits, got {other:?}"),
         }

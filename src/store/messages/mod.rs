@@ -7,9 +7,9 @@
 
 mod delete;
 mod path;
-mod read;
+pub(super) mod read;
 pub(super) mod summary;
-mod write;
+pub(super) mod write;
 
 use rusqlite::{Connection, params};
 
@@ -30,7 +30,7 @@ pub(super) fn key_range(session: i64) -> (i64, i64) {
     (session << SEQ_BITS, (session << SEQ_BITS) | SEQ_MASK)
 }
 
-fn session_of(key: i64) -> i64 {
+pub(super) fn session_of(key: i64) -> i64 {
     key >> SEQ_BITS
 }
 
@@ -74,7 +74,7 @@ pub(super) fn expect_key(
 }
 
 /// The key of a message by its session's id and its own.
-fn locate(connection: &Connection, session_id: &str, id: &str) -> Result<i64> {
+pub(super) fn locate(connection: &Connection, session_id: &str, id: &str) -> Result<i64> {
     let session = super::sessions::expect_key(connection, session_id)?;
     expect_key(connection, session, session_id, id)
 }
