@@ -400,8 +400,7 @@ impl<C: Collect> Engine<C> {
             let reader = &connections.reader;
             // One snapshot for all statements of the call.
             reader.execute_batch("BEGIN")?;
-            let result = if matches!(request, Request::Search { .. }) && search::is_behind(reader)?
-            {
+            let result = if matches!(request, Request::Search { .. }) && is_behind(reader)? {
                 Err(Error::new(
                     Code::IndexPending,
                     "messages wait for the search index",
