@@ -14,6 +14,8 @@ import type { CallOptions } from './types.js';
 /** Runs requests and says how their replies are read. */
 export interface Caller {
   readonly readText: ReadText;
+  /** Whether the calls are part of a transaction, which ends before its caller does. */
+  readonly inTransaction?: boolean;
   call(request: Request, options: CallOptions): Promise<Uint8Array>;
 }
 

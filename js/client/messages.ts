@@ -10,6 +10,7 @@ import { ChatStoreError } from './errors.js';
 import { bodyColumns, jsonFields, packBody, packNewMessage, packNewMessages } from './pack.js';
 import { readCount, readMessages, readSessions, readTree } from './rows.js';
 import * as shapes from './shapes.js';
+import { MessageStream } from './stream.js';
 import type {
   Body,
   CallOptions,
@@ -21,9 +22,12 @@ import type {
   MessageFilter,
   MessagePatch,
   NewMessage,
+  NewStream,
   Page,
   Ref,
+  RegenerateOptions,
   Session,
+  StartOptions,
   TreeNode,
 } from './types.js';
 
@@ -87,6 +91,51 @@ export class Messages {
    */
   async put(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
     return this.#write('messages.put', messages, options);
+  }
+
+  /**
+   * Begins a reply that comes bit by bit: a message with the status `streaming`, which becomes the
+   * head. See {@link MessageStream} for what follows. A reply whose process dies before its end is
+   * `incomplete` from then on, and keeps what was stored of it.
+   *
+   * Not in a transaction, which a reply would outlive. `signal` and `timeoutMs` concern the start alone.
+   *
+   * Errors: as {@link Messages.add}; `TRANSACTION_STATE` in a transaction.
+   */
+  async start(message: NewStream, options: StartOptions = {}): Promise<MessageStream> {
+    checkArgument('message', shapes.newStream, message);
+    checkOptions(shapes.startOptions, options);
+    const fields = jsonFields('message', argumentsOf(message), ['metadata']);
+    return this.#start('messages.start', fields, options);
+  }
+
+  /**
+   * Begins another version of a reply: a sibling with the same role, bot and parent, which becomes
+   * the head. It calls no model; append what yours says.
+   *
+   * Errors: `NOT_FOUND`; `TRANSACTION_STATE` in a transaction.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * await store.messages.add({ sessionId, role: 'user', content: 'A number, please.' })
+   * const first = await store.messages.add({ sessionId, role: 'assistant', content: '4' })
+   * const stream = await store.messages.regenerate(first)
+   * stream.append('7')
+   * const second = await stream.finish()
+   * assert.equal(second.parentId, first.parentId)
+   * assert.equal((await store.messages.branches(first)).length, 2)
+   * await store.close()
+   * ```
+   */
+  async regenerate(ref: Ref, options: RegenerateOptions = {}): Promise<MessageStream> {
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.regenerateOptions, options);
+    const { id, model } = options;
+    return this.#start('messages.regenerate', { ...refArguments(ref), ...argumentsOf({ newId: id, model }) }, options);
   }
 
   /** The message, also when it is in the trash (`deletedAt` set); null where there is none. */
@@ -268,6 +317,17 @@ export class Messages {
     checkArgument('filter', shapes.messageFilter, filter);
     checkOptions(shapes.deleteOptions, options);
     return this.#count('messages.deleteWhere', { ...argumentsOf(filter), ...argumentsOf(options) }, options);
+  }
+
+  async #start(verb: string, args: object, options: StartOptions): Promise<MessageStream> {
+    if (this.#caller.inTransaction === true) {
+      throw new ChatStoreError(
+        'TRANSACTION_STATE',
+        'a reply that comes bit by bit would outlive the transaction: begin it with store.messages',
+      );
+    }
+    const message = only(await this.#messages(verb, { args }, options));
+    return new MessageStream(this.#caller, message, options.flushIntervalMs);
   }
 
   async #write(verb: string, messages: NewMessage[], options: CallOptions): Promise<Message[]> {

@@ -177,6 +177,46 @@ export const messagePatch = shape(
   { rules: notContentAndParts },
 );
 
+const flushIntervalMs = check.integer(0, 60_000);
+export const newStream = shape(
+  {
+    sessionId: id,
+    role: text(limits.roleBytes),
+    id,
+    botId: check.nullable(id),
+    parentId: check.nullable(id),
+    createdAt: check.time,
+    model,
+    metadata: check.json,
+  },
+  { required: ['sessionId'] },
+);
+export const startOptions = options({ flushIntervalMs });
+export const regenerateOptions = options({ flushIntervalMs, id, model: text(limits.modelBytes) });
+export const deltaText = content;
+export const abortReason = text(limits.modelBytes, { empty: true });
+export const streamEnd = shape({ content, parts, usage, finishReason }, { rules: notContentAndParts });
+
+/** More text for a part of some type may end within a character: of that, the type alone is looked at. */
+export function delta(value: unknown): void {
+  if (!isMoreText(value)) {
+    part(value);
+    return;
+  }
+  try {
+    deltaType(value.type);
+  } catch (fault) {
+    throw fault instanceof Fault ? fault.under('type') : fault;
+  }
+}
+const deltaType = text(limits.modelBytes);
+
+/** Whether it is more text for a part; anything else is a whole part. */
+export function isMoreText(value: unknown): value is { type: string; delta: string } {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
+  return 'type' in value && 'delta' in value && typeof value.delta === 'string';
+}
+
 function eitherSessionOrBot(value: Record<string, unknown>): void {
   if ((value['sessionId'] === undefined) === (value['botId'] === undefined)) {
     throw new Fault('either sessionId or botId', value['sessionId'] === undefined ? 'neither' : 'both');

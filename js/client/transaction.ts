@@ -20,6 +20,7 @@ import { Verbs } from './verbs.js';
 /** One handle: the transaction itself, or a savepoint in it. */
 class Scope implements Caller {
   readonly readText: ReadText;
+  readonly inTransaction = true;
   readonly lease: Lease;
   readonly #pending = new Set<Promise<unknown>>();
   #ended = false;

@@ -237,6 +237,39 @@ export interface NewMessageFields {
 /** A message to be added: its fields and either `content` or `parts`. */
 export type NewMessage = NewMessageFields & Body;
 
+/** A reply to be begun, which comes bit by bit. */
+export interface NewStream {
+  sessionId: string;
+  /** 1 to 64 bytes; default `assistant`. */
+  role?: string | undefined;
+  /** Up to 256 bytes, unique within the session; default a new UUIDv7. */
+  id?: string | undefined;
+  /** Default: the session's bot; null = none. */
+  botId?: string | null | undefined;
+  /** Default: the head of the session when it begins; null = a root of its own. */
+  parentId?: string | null | undefined;
+  /** Default: now. */
+  createdAt?: number | undefined;
+  /** Up to 256 bytes. */
+  model?: string | null | undefined;
+  /** Anything of your own, up to 1 MiB as JSON. */
+  metadata?: Json | undefined;
+}
+
+/** A piece of a reply: text, more text for a part of this type, or a whole part. */
+export type StreamDelta = string | { type: string; delta: string } | Part;
+
+/** What is known of a reply when it ends. */
+export interface StreamEnd {
+  /** The whole text, in place of what was appended. Not together with `parts`. */
+  content?: string | undefined;
+  /** All parts, in place of what was appended. Not together with `content`. */
+  parts?: Part[] | undefined;
+  usage?: Usage | null | undefined;
+  /** Why the model stopped, up to 256 bytes. */
+  finishReason?: string | null | undefined;
+}
+
 /** Changes to a message in place: what is absent stays, null clears. */
 export interface MessagePatch {
   /** Replaces the payload by this text. Not together with `parts`. */
@@ -344,6 +377,20 @@ export interface DeleteOptions extends CallOptions {
 export interface PurgeOptions extends CallOptions {
   /** Sessions that went into the trash before this time are removed for good. */
   deletedBefore: number;
+}
+
+/** Options of `messages.start`. */
+export interface StartOptions extends CallOptions {
+  /** How long a piece may wait before it is stored, in milliseconds: 0 to 60,000, default 150. */
+  flushIntervalMs?: number | undefined;
+}
+
+/** Options of `messages.regenerate`. */
+export interface RegenerateOptions extends StartOptions {
+  /** The id of the new reply, up to 256 bytes; default a new UUIDv7. */
+  id?: string | undefined;
+  /** Up to 256 bytes. */
+  model?: string | undefined;
 }
 
 /** Options of `messages.list` for one session. */

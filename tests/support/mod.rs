@@ -265,6 +265,20 @@ impl Chats {
             [""; 0],
             "a parent is missing"
         );
+        let loose_deltas = "SELECT key FROM message_deltas WHERE key >> 32 NOT IN (SELECT key FROM message_streams)";
+        assert_eq!(
+            self.query(loose_deltas).unwrap(),
+            [""; 0],
+            "deltas are left of a reply that has ended"
+        );
+        let wrong_streams =
+            "SELECT m.id FROM message_streams st JOIN messages m ON m.key = st.message
+            WHERE m.status <> iif(st.ended_at IS NULL, 'streaming', 'incomplete')";
+        assert_eq!(
+            self.query(wrong_streams).unwrap(),
+            [""; 0],
+            "a reply is under way in one table only"
+        );
         let wrong_last = "SELECT id FROM sessions s WHERE last_message_at IS NOT (SELECT created_at FROM messages
             WHERE session = s.key AND active = 1 AND deleted_at IS NULL ORDER BY key DESC LIMIT 1)";
         assert_eq!(
