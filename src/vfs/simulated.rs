@@ -319,7 +319,13 @@ impl Storage for SimulatedDisk {
     }
 
     fn full_path(&self, path: &str) -> VfsResult<String> {
-        Ok(path.trim_start_matches("./").into())
+        match path.trim_start_matches("./") {
+            "" => Err(VfsError::new(
+                VfsErrorCode::CantOpen,
+                format!("the file {path:?} has no name").into(),
+            )),
+            name => Ok(name.into()),
+        }
     }
 
     fn os(&self) -> &dyn OsCallback {

@@ -69,8 +69,9 @@ impl Bytes {
     pub fn extend(&mut self, size_bytes: u64) {
         self.size_bytes = self.size_bytes.max(size_bytes);
         let pieces = self.size_bytes.div_ceil(PIECE_BYTES as u64) as usize;
-        while self.pieces.len() < pieces {
-            self.pieces.push(Rc::new([0; PIECE_BYTES]));
+        if self.pieces.len() < pieces {
+            // One piece for a whole gap, however far the file reaches.
+            self.pieces.resize(pieces, Rc::new([0; PIECE_BYTES]));
         }
     }
 }
