@@ -128,15 +128,16 @@ pub fn write_epoch(connection: &Connection, epoch: i64) -> Result<()> {
 }
 
 /// One transaction in rollback mode, so that page 1 is in the file before there is a WAL: SQLite
-/// throws a WAL away that lies beside a file without pages.
+/// throws a WAL away that lies beside a file without pages. Truly one: setting `auto_vacuum` writes
+/// page 1, and outside of the transaction a crash would leave a file that nobody calls a store.
 fn create(connection: &Connection) -> Result<()> {
     let mut reserved_bytes = RESERVED_BYTES;
     connection.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_SIZE_BYTES};
-         PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA synchronous = EXTRA;
-         BEGIN IMMEDIATE;
+         BEGIN;
+         PRAGMA auto_vacuum = INCREMENTAL;
          {SCHEMA}
          INSERT INTO store_meta (name, value)
          VALUES ('generation', lower(hex(randomblob(16)))), ('epoch', '0'),

@@ -81,6 +81,9 @@ mod native;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod node;
 mod os;
+#[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
+#[doc(hidden)]
+pub mod simulated;
 mod storage;
 mod upkeep;
 mod wal_buffer;
