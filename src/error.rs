@@ -84,6 +84,26 @@ codes! {
     Unsupported => "UNSUPPORTED",
     /// A fault in chatstore itself.
     Internal => "INTERNAL",
+    /// An operation id was used before with other arguments.
+    OperationMismatch => "OPERATION_MISMATCH",
+    /// Whether a write that was sent again took effect is no longer known.
+    OutcomeUnknown => "OUTCOME_UNKNOWN",
+    /// The snapshot ended, by its lease or because the log grew too far behind it.
+    SnapshotExpired => "SNAPSHOT_EXPIRED",
+    /// Every connection for snapshots is in use.
+    PoolExhausted => "POOL_EXHAUSTED",
+    /// A process of another machine or container has the file open, or had it and may live.
+    LockedElsewhere => "LOCKED_ELSEWHERE",
+    /// The process that owns the file gives no sign of life.
+    OwnerUnresponsive => "OWNER_UNRESPONSIVE",
+    /// The process that owns the file speaks another version of the protocol.
+    VersionMismatch => "VERSION_MISMATCH",
+    /// Another program has the open file open too, or has replaced it.
+    ForeignAccess => "FOREIGN_ACCESS",
+    /// A page of the file is not what was written to it.
+    ChecksumMismatch => "CHECKSUM_MISMATCH",
+    /// The stream of the message has ended.
+    StreamEnded => "STREAM_ENDED",
 }
 
 /// An error: a stable code, a message for people, and what more is known.
