@@ -12,8 +12,21 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export interface CallOptions {
   /** Gives up waiting when it aborts: the call rejects with `ABORTED`. A call already running ends. */
   signal?: AbortSignal | undefined;
-  /** How long the call may wait for its turn, in milliseconds: 1 to 2,147,483,647, default 30,000. */
+  /**
+   * How long the call may take to settle, in milliseconds: 1 to 2,147,483,647, default 30,000. It covers
+   * the wait for its turn and the change from one owner of the file to the next.
+   */
   timeoutMs?: number | undefined;
+}
+
+/** Options that every call that writes takes. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * A name of your own for this very write, 1 to 128 characters: called again with it and the same
+   * arguments, the write takes effect once and gives its first result. For programs that may be
+   * stopped between a call and its answer. With other arguments it is an `OPERATION_MISMATCH`.
+   */
+  operationId?: string | undefined;
 }
 
 /** Options of every call that answers with a page. */
@@ -291,6 +304,9 @@ export type Row = Record<string, SqlValue>;
 /** `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes. */
 export type Durability = 'strict' | 'relaxed';
 
+/** Who has the file of a store that is open here. */
+export type Role = 'owner' | 'client';
+
 /** What a store is and where it lies. */
 export interface StoreInfo {
   /** Where the bytes are: `node`, `memory`, … */
@@ -299,6 +315,8 @@ export interface StoreInfo {
   path: string;
   /** True where nothing outlives the store object. */
   ephemeral: boolean;
+  /** `owner`: this process (or a worker of it) has the file; `client`: another one has, and serves this one. */
+  role: Role;
   durability: Durability;
   schemaVersion: number;
   sqliteVersion: string;
@@ -307,8 +325,23 @@ export interface StoreInfo {
 
 /** Options of `ChatStore.open`. */
 export interface OpenOptions extends CallOptions {
-  /** Default `strict`. */
+  /** Default `strict`. Where the file is open already, whoever opened it first has chosen. */
   durability?: Durability | undefined;
+  /**
+   * How often a call is sent again by itself when the process that owns the file is lost: default 3.
+   * A write takes effect once all the same.
+   */
+  retries?: number | undefined;
+  /** True: the store lives in a thread of its own, so that it serves other processes while this thread is busy. */
+  worker?: boolean | undefined;
+  /** Called with what is worth knowing beside the answers of calls; see {@link StoreEvent}. */
+  onEvent?: ((event: StoreEvent) => void) | undefined;
+}
+
+/** Something that happened in a store. */
+export interface StoreEvent {
+  type: string;
+  details: Record<string, unknown>;
 }
 
 /** Options of `bots.list`. */
@@ -318,7 +351,7 @@ export interface ListBotsOptions extends PageOptions {
 }
 
 /** Options of `sessions.create`. */
-export interface CreateSessionOptions extends CallOptions {
+export interface CreateSessionOptions extends WriteOptions {
   /** What to do where the id exists: `error` (default) or `return` the one that is there. */
   ifExists?: 'error' | 'return' | undefined;
 }
@@ -335,13 +368,13 @@ export interface ListSessionsOptions extends PageOptions {
 }
 
 /** Options of the calls that delete. */
-export interface DeleteOptions extends CallOptions {
+export interface DeleteOptions extends WriteOptions {
   /** True removes for good; default false: into the trash, from where `restore` brings it back. */
   permanent?: boolean | undefined;
 }
 
 /** Options of `sessions.purge`. */
-export interface PurgeOptions extends CallOptions {
+export interface PurgeOptions extends WriteOptions {
   /** Sessions that went into the trash before this time are removed for good. */
   deletedBefore: number;
 }
@@ -399,7 +432,15 @@ export interface QueryOptions extends CallOptions {
 }
 
 /** Options of `transaction`. */
-export interface TransactionOptions extends CallOptions {
+export interface TransactionOptions extends WriteOptions {
   /** How long the transaction may stay open, in milliseconds: default 30,000. Then it is rolled back. */
+  leaseMs?: number | undefined;
+  /** How often the callback is run again where the transaction was lost: default 0, it runs once. */
+  retries?: number | undefined;
+}
+
+/** Options of `snapshot`. */
+export interface SnapshotOptions extends CallOptions {
+  /** How long the state is kept, in milliseconds: default 30,000. */
   leaseMs?: number | undefined;
 }
