@@ -378,6 +378,32 @@ impl From<&MessageRef<'_>> for Message {
     }
 }
 
+impl Message {
+    /// The same, borrowed.
+    pub fn borrow(&self) -> MessageRef<'_> {
+        MessageRef {
+            id: &self.id,
+            session_id: &self.session_id,
+            bot_id: self.bot_id.as_deref(),
+            parent_id: self.parent_id.as_deref(),
+            seq: self.seq,
+            active: self.active,
+            role: &self.role,
+            text: &self.text,
+            parts: self.parts.as_deref(),
+            status: &self.status,
+            finish_reason: self.finish_reason.as_deref(),
+            error: self.error.as_deref(),
+            model: self.model.as_deref(),
+            usage: self.usage,
+            metadata: self.metadata.as_deref(),
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+            deleted_at_ms: self.deleted_at_ms,
+        }
+    }
+}
+
 /// What `messages.add` and `messages.put` take, borrowed from the caller.
 #[derive(Debug, Clone, Default)]
 pub struct NewMessage<'a> {

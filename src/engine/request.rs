@@ -115,6 +115,20 @@ pub enum Request<'a> {
     SearchIndex {
         limit: u32,
     },
+    TransactionBegin {
+        lease_ms: f64,
+    },
+    TransactionCommit,
+    TransactionRollback,
+    TransactionSavepoint,
+    TransactionRelease,
+    TransactionRollbackTo,
+    /// With `indexed`, it waits until every message can be found by a search in it.
+    SnapshotBegin {
+        lease_ms: f64,
+        indexed: bool,
+    },
+    SnapshotEnd,
     Query {
         sql: String,
         params: QueryParams,
@@ -139,6 +153,10 @@ pub enum Reply {
     Count(Count),
     /// The rows of a query.
     Table(Table),
+    /// The scope of the transaction or snapshot that began.
+    Scope(u32),
+    /// It was done, and there is nothing to say of it.
+    Done,
 }
 
 /// The rows of a query, cell by cell, row after row.
@@ -174,21 +192,80 @@ impl QueryVisitor for Table {
 }
 
 impl Request<'_> {
+    /// The name of the verb in JavaScript.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::BotsCreate(_) => "bots.create",
+            Self::BotsGet { .. } => "bots.get",
+            Self::BotsList { .. } => "bots.list",
+            Self::BotsUpdate { .. } => "bots.update",
+            Self::BotsDelete { .. } => "bots.delete",
+            Self::BotsRestore { .. } => "bots.restore",
+            Self::SessionsCreate(_) => "sessions.create",
+            Self::SessionsGet { .. } => "sessions.get",
+            Self::SessionsList { .. } => "sessions.list",
+            Self::SessionsUpdate { .. } => "sessions.update",
+            Self::SessionsFork { .. } => "sessions.fork",
+            Self::SessionsDelete { .. } => "sessions.delete",
+            Self::SessionsRestore { .. } => "sessions.restore",
+            Self::SessionsPurge { .. } => "sessions.purge",
+            Self::MessagesAdd(_) => "messages.add",
+            Self::MessagesPut(_) => "messages.put",
+            Self::MessagesGet { .. } => "messages.get",
+            Self::MessagesList { .. } => "messages.list",
+            Self::MessagesBranches { .. } => "messages.branches",
+            Self::MessagesTree { .. } => "messages.tree",
+            Self::MessagesUpdate { .. } => "messages.update",
+            Self::MessagesEdit { .. } => "messages.edit",
+            Self::MessagesSwitchTo { .. } => "messages.switchTo",
+            Self::MessagesDelete { .. } => "messages.delete",
+            Self::MessagesDeleteWhere { .. } => "messages.deleteWhere",
+            Self::MessagesRestore { .. } => "messages.restore",
+            Self::Search { .. } => "search",
+            Self::SearchIndex { .. } => "search.index",
+            Self::TransactionBegin { .. } => "tx.begin",
+            Self::TransactionCommit => "tx.commit",
+            Self::TransactionRollback => "tx.rollback",
+            Self::TransactionSavepoint => "tx.savepoint",
+            Self::TransactionRelease => "tx.release",
+            Self::TransactionRollbackTo => "tx.rollbackTo",
+            Self::SnapshotBegin { .. } => "snapshot.begin",
+            Self::SnapshotEnd => "snapshot.end",
+            Self::Query { .. } => "query",
+        }
+    }
+
+    /// Whether the call begins, ends or parts a transaction or snapshot.
+    pub(super) fn is_control(&self) -> bool {
+        matches!(
+            self,
+            Self::TransactionBegin { .. }
+                | Self::TransactionCommit
+                | Self::TransactionRollback
+                | Self::TransactionSavepoint
+                | Self::TransactionRelease
+                | Self::TransactionRollbackTo
+                | Self::SnapshotBegin { .. }
+                | Self::SnapshotEnd
+        )
+    }
+
     /// Whether the call changes the store.
     pub fn is_write(&self) -> bool {
-        !matches!(
-            self,
-            Self::BotsGet { .. }
-                | Self::BotsList { .. }
-                | Self::SessionsGet { .. }
-                | Self::SessionsList { .. }
-                | Self::MessagesGet { .. }
-                | Self::MessagesList { .. }
-                | Self::MessagesBranches { .. }
-                | Self::MessagesTree { .. }
-                | Self::Search { .. }
-                | Self::Query { .. }
-        )
+        !self.is_control()
+            && !matches!(
+                self,
+                Self::BotsGet { .. }
+                    | Self::BotsList { .. }
+                    | Self::SessionsGet { .. }
+                    | Self::SessionsList { .. }
+                    | Self::MessagesGet { .. }
+                    | Self::MessagesList { .. }
+                    | Self::MessagesBranches { .. }
+                    | Self::MessagesTree { .. }
+                    | Self::Search { .. }
+                    | Self::Query { .. }
+            )
     }
 
     /// Runs a call that changes the store.

@@ -7,6 +7,7 @@
 pub mod bots;
 pub(crate) mod cursor;
 pub mod messages;
+pub mod operations;
 pub mod query;
 pub mod schema;
 pub mod search;
@@ -43,7 +44,7 @@ fn fill_random(bytes: &mut [u8]) {
 }
 
 /// The one value of the first row, if there is a row.
-fn value<T: rusqlite::types::FromSql>(
+pub(crate) fn value<T: rusqlite::types::FromSql>(
     connection: &Connection,
     sql: &str,
     params: impl Params,

@@ -115,6 +115,18 @@ pub fn schema_version(connection: &Connection) -> Result<i32> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
+/// Notes which owner has written to the file last.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn write_epoch(connection: &Connection, epoch: i64) -> Result<()> {
+    let sql = "UPDATE store_meta SET value = ?1 WHERE name = 'epoch'";
+    connection
+        .prepare_cached(sql)?
+        .execute([epoch.to_string()])?;
+    Ok(())
+}
+
 /// One transaction in rollback mode, so that page 1 is in the file before there is a WAL: SQLite
 /// throws a WAL away that lies beside a file without pages.
 fn create(connection: &Connection) -> Result<()> {

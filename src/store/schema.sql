@@ -127,15 +127,16 @@ CREATE TABLE attachments (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attachments_blob ON attachments (blob);
 
--- What was done already, written with the change itself, so that a repeated call finds its result.
+-- Writes that may be sent again, recorded with the change itself: which rows each gave.
+-- Read through from time to time to forget the old ones, so there is no index on their time.
 CREATE TABLE operations (
-  id             TEXT NOT NULL PRIMARY KEY,
-  arguments_hash BLOB NOT NULL,
-  result         BLOB,
-  epoch          INTEGER NOT NULL,
-  created_at     INTEGER NOT NULL
+  id          TEXT NOT NULL PRIMARY KEY,
+  fingerprint INTEGER NOT NULL,
+  epoch       INTEGER NOT NULL,
+  created_at  INTEGER NOT NULL,
+  kind        TEXT NOT NULL,
+  result      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX operations_created_at ON operations (created_at);
 
 -- Full-text search. The index follows in batches; these two tables say what it lacks:
 -- search_pending, from which key on a session's messages are not in it yet;

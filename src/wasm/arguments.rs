@@ -9,8 +9,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::{durability_of, pack};
-use crate::engine::{Durability, Request};
+use super::durability_of;
+use crate::engine::{Job, Options, PoolOptions, Request};
 use crate::error::{Code, Error, Result};
 use crate::model::{
     BotPatch, DeleteFilter, Field, MessageList, MessagePatch, NewBot, NewMessage, NewSession,
@@ -49,6 +49,14 @@ fn field<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Empty {}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Begin {
+    lease_ms: f64,
+    #[serde(default)]
+    indexed: bool,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -261,12 +269,6 @@ struct SearchArguments {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SearchIndex {
-    limit: Option<u32>,
-}
-
 fn from<T: DeserializeOwned>(verb: &str, args: JsValue) -> Result<T> {
     let args = if args.is_undefined() {
         Object::new().into()
@@ -278,22 +280,49 @@ fn from<T: DeserializeOwned>(verb: &str, args: JsValue) -> Result<T> {
     })
 }
 
-/// The durability named by the options of an instance.
-pub(super) fn durability(options: JsValue) -> Result<Durability> {
+/// The options of an instance.
+pub(super) fn options(options: JsValue) -> Result<Options> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Options {
+    struct Fields {
         durability: Option<String>,
+        pool: Option<PoolFields>,
+        retries: Option<u32>,
     }
-    let options: Options = from("open", options)?;
-    durability_of(options.durability.as_deref())
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct PoolFields {
+        min: Option<usize>,
+        max: Option<usize>,
+        idle_timeout_ms: Option<f64>,
+        acquire_timeout_ms: Option<f64>,
+    }
+    let fields: Fields = from("open", options)?;
+    let mut options = Options::from(durability_of(fields.durability.as_deref())?);
+    if let Some(pool) = fields.pool {
+        let usual = options.pool;
+        options.pool = PoolOptions {
+            min: pool.min.unwrap_or(usual.min),
+            max: pool.max.unwrap_or(usual.max).max(1),
+            idle_timeout_ms: pool.idle_timeout_ms.unwrap_or(usual.idle_timeout_ms),
+            acquire_timeout_ms: pool.acquire_timeout_ms.unwrap_or(usual.acquire_timeout_ms),
+        };
+    }
+    options.retries = fields.retries.unwrap_or(options.retries);
+    Ok(options)
 }
 
-/// How many messages one call of `search.index` takes on where the caller does not say.
-const INDEX_BATCH: u32 = 1_000;
+/// The job that a verb with its arguments and packed messages is.
+pub(super) fn job(verb: &str, args: JsValue, rows: Option<Vec<u8>>) -> Result<Job> {
+    let request = request(verb, args)?;
+    Ok(match rows {
+        Some(rows) => Job::with_rows(request, rows),
+        None => Job::new(request),
+    })
+}
 
-/// The request that a verb and its arguments are.
-pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<Request<'a>> {
+/// The request that a verb and its arguments are; packed messages are no part of it.
+fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
     Ok(match verb {
         "bots.create" => {
             let bot: BotsCreate = from(verb, args)?;
@@ -442,12 +471,25 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
         }
         "messages.add" => {
             let Empty {} = from(verb, args)?;
-            Request::MessagesAdd(pack::new_messages(rows)?)
+            Request::MessagesAdd(Vec::new())
         }
         "messages.put" => {
             let Empty {} = from(verb, args)?;
-            Request::MessagesPut(pack::new_messages(rows)?)
+            Request::MessagesPut(Vec::new())
         }
+        "tx.begin" => Request::TransactionBegin {
+            lease_ms: from::<Begin>(verb, args)?.lease_ms,
+        },
+        "tx.commit" => Request::TransactionCommit,
+        "tx.rollback" => Request::TransactionRollback,
+        "tx.savepoint" => Request::TransactionSavepoint,
+        "tx.release" => Request::TransactionRelease,
+        "tx.rollbackTo" => Request::TransactionRollbackTo,
+        "snapshot.begin" => {
+            let Begin { lease_ms, indexed } = from(verb, args)?;
+            Request::SnapshotBegin { lease_ms, indexed }
+        }
+        "snapshot.end" => Request::SnapshotEnd,
         "messages.get" => {
             let MessageId { session_id, id } = from(verb, args)?;
             Request::MessagesGet { session_id, id }
@@ -501,7 +543,7 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
             Request::MessagesEdit {
                 session_id,
                 id,
-                content: only_message(rows)?,
+                content: NewMessage::default(),
             }
         }
         "messages.switchTo" => {
@@ -560,11 +602,6 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
                 page: PageOptions { limit, cursor },
             }
         }
-        "search.index" => Request::SearchIndex {
-            limit: from::<SearchIndex>(verb, args)?
-                .limit
-                .unwrap_or(INDEX_BATCH),
-        },
         "query" => query(&args)?,
         other => {
             return Err(Error::argument(
@@ -634,18 +671,6 @@ fn to_usage(usage: &UsageFields) -> Result<Usage> {
         cost_usd: usage.cost_usd,
         duration_ms: whole_if_given("usage.durationMs", usage.duration_ms)?,
     })
-}
-
-fn only_message(rows: &[u8]) -> Result<NewMessage<'_>> {
-    let mut messages = pack::new_messages(rows)?;
-    match (messages.pop(), messages.len()) {
-        (Some(message), 0) => Ok(message),
-        (_, more) => Err(Error::argument(
-            "rows",
-            "one message",
-            &(more + 1).to_string(),
-        )),
-    }
 }
 
 fn query(args: &JsValue) -> Result<Request<'static>> {

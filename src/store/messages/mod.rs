@@ -20,6 +20,7 @@ pub use write::{add, put, update};
 
 use super::value;
 use crate::error::{Error, Result};
+use crate::model::MessageRef;
 
 const SEQ_BITS: u32 = 32;
 const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
@@ -35,6 +36,22 @@ fn session_of(key: i64) -> i64 {
 
 fn seq_of(key: i64) -> i64 {
     key & SEQ_MASK
+}
+
+/// Reads a run of neighbours by their keys. Gives the first key that has no message, if any.
+pub(super) fn read_run(
+    connection: &Connection,
+    from_key: i64,
+    count: i64,
+    visit: &mut dyn FnMut(&MessageRef<'_>),
+) -> Result<Option<i64>> {
+    let mut rows = read::Rows::new(connection);
+    for key in from_key..from_key + count {
+        if !rows.by_key(key, visit)? {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 /// The internal key of a message.
