@@ -65,7 +65,7 @@ export function introduce(port: Port, hello: Hello, events: ConnectionEvents): P
           events.lost(message.scope, fromPlain(message.error));
           break;
         case 'notice':
-          events.notice(message.notice, message.details);
+          events.notice(message.notice, message.message);
           break;
         case 'pong':
           break;

@@ -30,7 +30,7 @@ export interface LinkOptions {
   name: string;
   /** How often a call is sent again after its host was lost. */
   retries: number;
-  onNotice?: ((notice: string, details: Record<string, unknown>) => void) | undefined;
+  onNotice?: ((notice: string, message: string) => void) | undefined;
 }
 
 /** How long an owner may be silent before it is asked for a sign of life. */
@@ -303,8 +303,8 @@ export class Link implements ConnectionEvents {
   }
 
   /** @internal An event of the connection. */
-  notice(notice: string, details: Record<string, unknown>): void {
-    this.#options.onNotice?.(notice, details);
+  notice(notice: string, message: string): void {
+    this.#options.onNotice?.(notice, message);
   }
 
   /** @internal An event of the connection. */

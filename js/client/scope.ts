@@ -82,6 +82,8 @@ export class Scope {
       if (error instanceof ChatStoreError && (error.code === 'TRANSACTION_LOST' || error.code === 'SNAPSHOT_EXPIRED')) {
         this.lose(error);
       }
+      // What it was lost for says more than what its host says of it afterwards.
+      else if (this.isLost) this.#check();
       throw error;
     }
   }

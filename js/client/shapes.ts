@@ -76,7 +76,13 @@ const retries = check.integer(0, 1_000);
 export const callOptions = options({});
 export const writeOptions = optionsOfWrite({});
 export const openOptions = options({
-  durability: check.oneOf('strict', 'relaxed'),
+  durability: check.oneOf('strict', 'relaxed', 'memory'),
+  pool: shape({
+    min: check.integer(0, 1_000),
+    max: check.integer(1, 1_000),
+    idleTimeoutMs: timeoutMs,
+    acquireTimeoutMs: timeoutMs,
+  }),
   retries,
   worker: check.flag,
   onEvent: check.callback,

@@ -102,7 +102,7 @@ export abstract class ChatStore extends Verbs {
    * Runs a callback whose reads all see the state of now, whatever is written meanwhile. It holds up
    * nobody: writes go on.
    *
-   * Errors: `SNAPSHOT_EXPIRED` when `leaseMs` (default 30,000) is over, when more was written than can
+   * Errors: `SNAPSHOT_EXPIRED` when nothing was read for `leaseMs` (default 30,000), when more was written than can
    * be kept beside the state, or when the process that owns the file is lost; `POOL_EXHAUSTED` where
    * too many snapshots are open.
    *

@@ -301,8 +301,11 @@ export type SqlValue = null | number | bigint | string | boolean | Uint8Array;
 /** One row of `query`: its columns by name. */
 export type Row = Record<string, SqlValue>;
 
-/** `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes. */
-export type Durability = 'strict' | 'relaxed';
+/**
+ * `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes.
+ * `memory`: nothing is flushed at all.
+ */
+export type Durability = 'strict' | 'relaxed' | 'memory';
 
 /** Who has the file of a store that is open here. */
 export type Role = 'owner' | 'client';
@@ -327,6 +330,8 @@ export interface StoreInfo {
 export interface OpenOptions extends CallOptions {
   /** Default `strict`. Where the file is open already, whoever opened it first has chosen. */
   durability?: Durability | undefined;
+  /** The connections for snapshots. Where the file is open already, whoever opened it first has chosen. */
+  pool?: PoolOptions | undefined;
   /**
    * How often a call is sent again by itself when the process that owns the file is lost: default 3.
    * A write takes effect once all the same.
@@ -340,8 +345,22 @@ export interface OpenOptions extends CallOptions {
 
 /** Something that happened in a store. */
 export interface StoreEvent {
+  /** `reopened`, `corrupt`, …: later versions may know more. */
   type: string;
-  details: Record<string, unknown>;
+  /** In words. */
+  message: string;
+}
+
+/** The connections that snapshots and `iterate` read from. */
+export interface PoolOptions {
+  /** Connections that stay open when nobody uses them: default 5. */
+  min?: number | undefined;
+  /** Connections at most: 1 to 1,000, default 20. Who comes after them waits. */
+  max?: number | undefined;
+  /** How long a connection above `min` stays open unused, in milliseconds: default 300,000. */
+  idleTimeoutMs?: number | undefined;
+  /** How long a snapshot waits for a connection at most, in milliseconds: default 30,000. */
+  acquireTimeoutMs?: number | undefined;
 }
 
 /** Options of `bots.list`. */
@@ -441,6 +460,6 @@ export interface TransactionOptions extends WriteOptions {
 
 /** Options of `snapshot`. */
 export interface SnapshotOptions extends CallOptions {
-  /** How long the state is kept, in milliseconds: default 30,000. */
+  /** How long the state is kept while nothing is read from it, in milliseconds: default 30,000. */
   leaseMs?: number | undefined;
 }

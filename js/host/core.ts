@@ -10,12 +10,12 @@ import { ChatStoreError, fromPlain, isPlainError, type PlainError } from '../cli
 export type CoreEvent =
   | { call: number; reply?: Uint8Array | undefined; error?: PlainError | undefined }
   | { client: number; scope: number; lost: PlainError }
-  | { notice: string; details: Record<string, unknown> };
+  | { notice: string; message: string };
 
 /** An open instance of the core. Errors are thrown as plain objects; anything else means that it is dead. */
 export interface CoreInstance {
   connect(client: number, name: string): void;
-  disconnect(client: number): void;
+  disconnect(nowMs: number, client: number): void;
   /** The reply where it could be given at once; undefined where the call waits for `step`. */
   submit(
     nowMs: number,
@@ -30,7 +30,7 @@ export interface CoreInstance {
     attempt: number,
     firstSentMs: number,
   ): Uint8Array | undefined;
-  cancel(nowMs: number, call: number): void;
+  cancel(call: number): void;
   /** Does what is due; gives when to be called again, undefined: not before the next submit. */
   step(nowMs: number): number | undefined;
   take(): CoreEvent[];

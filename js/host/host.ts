@@ -39,6 +39,8 @@ interface Waiting {
 /** How long the transactions of other processes may go on when a host closes. */
 const CLOSE_GRACE_MS = 1_000;
 const MAX_TIMER_MS = 2_147_483_647;
+/** A number that the core gives to no scope. */
+const NO_SCOPE = 0xffff_ffff;
 
 const SCOPE_OPENED_BY: Record<string, 'transaction' | 'snapshot'> = {
   'tx.begin': 'transaction',
@@ -190,7 +192,25 @@ export class Host {
       this.#checkOpen();
     }
     const deadlineMs = performance.now() + call.timeoutMs;
-    return this.#submit({ id: ++this.#lastCall, seat, call, deadlineMs, again: false });
+    const waiting = { id: ++this.#lastCall, seat, call, deadlineMs, again: false };
+    if (call.scope === 0 || seat.scopes.has(call.scope)) return this.#submit(waiting);
+    return this.#submitLate(waiting);
+  }
+
+  /** A call in a scope that is not this client's: another may have its number since an owner was lost. */
+  #submitLate(waiting: Waiting): Uint8Array | undefined {
+    const { call } = waiting;
+    const isCommit = call.verb === 'tx.commit' && call.operationId !== undefined;
+    if (!isCommit) throw new ChatStoreError('TRANSACTION_STATE', 'this transaction or snapshot is not open: it has ended');
+    try {
+      return this.#submit({ ...waiting, call: { ...call, scope: NO_SCOPE } });
+    } catch (error) {
+      if (!(error instanceof ChatStoreError && error.code === 'TRANSACTION_STATE')) throw error;
+      throw new ChatStoreError('TRANSACTION_LOST', 'the transaction was lost before it was committed, with its owner', {
+        cause: error,
+        outcome: 'not-applied',
+      });
+    }
   }
 
   #submit(waiting: Waiting): Uint8Array | undefined {
@@ -248,7 +268,7 @@ export class Host {
     for (const waiting of this.#waiting.values()) {
       if (waiting.seat !== seat || waiting.call.call !== call) continue;
       this.#guarded((instance) => {
-        instance.cancel(performance.now(), waiting.id);
+        instance.cancel(waiting.id);
       });
       this.#plan(seat);
       return;
@@ -261,7 +281,7 @@ export class Host {
     seat.scopes.clear();
     if (this.#ended === undefined && this.#instance !== undefined) {
       this.#guarded((instance) => {
-        instance.disconnect(seat.number);
+        instance.disconnect(performance.now(), seat.number);
       });
       this.#plan(seat);
     }
@@ -309,7 +329,7 @@ export class Host {
 
   #deliver(event: CoreEvent): void {
     if ('notice' in event) {
-      for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.details);
+      for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.message);
     } else if ('lost' in event) {
       const seat = this.#seats.get(event.client);
       seat?.scopes.delete(event.scope);
@@ -377,7 +397,7 @@ export class Host {
     }
     if (waiting.again) throw unknownWhereWritten(trapError(thrown), call);
     waiting.again = true;
-    return this.#submit(waiting);
+    return call.scope === 0 ? this.#submit(waiting) : this.#submitLate(waiting);
   }
 
   /** Throws the instance away and gives what waited in it to a fresh one, call by call. */

@@ -44,7 +44,7 @@ export type FromHost =
   | { t: 'refused'; error: PlainError }
   | { t: 'reply'; call: number; reply?: Uint8Array; error?: PlainError }
   | { t: 'lost'; scope: number; error: PlainError }
-  | { t: 'notice'; notice: string; details: Record<string, unknown> }
+  | { t: 'notice'; notice: string; message: string }
   | { t: 'pong' };
 
 /** The way from a client to its host. */
@@ -66,7 +66,7 @@ export interface Connection {
 export interface ConnectionEvents {
   reply(call: number, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void;
   lost(scope: number, error: ChatStoreError): void;
-  notice(notice: string, details: Record<string, unknown>): void;
+  notice(notice: string, message: string): void;
   /** Anything at all has come. */
   alive(): void;
   /** The host, or the way to it, is gone; nothing comes any more. */
@@ -85,7 +85,10 @@ export interface Port {
 /** Longest name of a verb or a client, in UTF-16 units; the core checks the rest. */
 const MAX_NAME = 256;
 
-const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && (value as number) >= 0;
+const MAX_U32 = 0xffff_ffff;
+
+const isCount = (value: unknown): value is number => Number.isSafeInteger(value) && Number(value) >= 0;
+const isU32 = (value: unknown): value is number => isCount(value) && value <= MAX_U32;
 const isName = (value: unknown): value is string =>
   typeof value === 'string' && value !== '' && value.length <= MAX_NAME;
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
@@ -123,7 +126,7 @@ function isToHost(message: Record<string, unknown>): message is ToHost & Record<
 function isCall(message: Record<string, unknown>): boolean {
   return (
     isCount(message['call']) &&
-    isCount(message['scope']) &&
+    isU32(message['scope']) &&
     isName(message['verb']) &&
     typeof message['write'] === 'boolean' &&
     typeof message['timeoutMs'] === 'number' &&
@@ -131,7 +134,7 @@ function isCall(message: Record<string, unknown>): boolean {
     isAbsentOr(message['args'], isObject) &&
     isAbsentOr(message['rows'], isBytes) &&
     isAbsentOr(message['operationId'], isName) &&
-    isCount(message['attempt']) &&
+    isU32(message['attempt']) &&
     Number.isSafeInteger(message['firstSentMs'])
   );
 }
@@ -148,7 +151,7 @@ function isFromHost(message: Record<string, unknown>): message is FromHost & Rec
     case 'lost':
       return isCount(message['scope']) && isPlainError(message['error']);
     case 'notice':
-      return isName(message['notice']) && isObject(message['details']);
+      return isName(message['notice']) && typeof message['message'] === 'string';
     default:
       return false;
   }

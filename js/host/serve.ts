@@ -48,8 +48,8 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
         lost: (scope, error) => {
           if (!over) port.post({ t: 'lost', scope, error: toPlain(error) });
         },
-        notice: (notice, details) => {
-          if (!over) port.post({ t: 'notice', notice, details });
+        notice: (notice, message) => {
+          if (!over) port.post({ t: 'notice', notice, message });
         },
         alive: () => {
           if (!over) port.post({ t: 'pong' });

@@ -9,7 +9,7 @@ import * as nodeFs from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createBindings } from '../../dist/wasm/bindings.js';
 import { ChatStoreError } from '../client/errors.js';
-import type { Durability } from '../client/types.js';
+import type { Durability, PoolOptions } from '../client/types.js';
 import type { CoreInstance } from '../host/core.js';
 
 let compiling: Promise<WebAssembly.Module> | undefined;
@@ -35,7 +35,8 @@ async function compile(): Promise<WebAssembly.Module> {
 /** What a core is opened with; it crosses to a worker as it is. */
 export interface CoreOptions {
   inMemory: boolean;
-  durability: Durability | undefined;
+  durability?: Durability | undefined;
+  pool?: PoolOptions | undefined;
 }
 
 /** Opens instances on one file, one after the other. */
@@ -58,10 +59,9 @@ export class CoreFile {
 
   /** A fresh instance: it shares nothing with those before it. */
   open(): CoreInstance {
-    const { inMemory, durability } = this.#options;
+    const { inMemory, ...options } = this.#options;
     const bindings = createBindings();
     bindings.initSync({ module: this.#module });
-    const options = durability === undefined ? {} : { durability };
     return new bindings.Instance(inMemory ? null : this.#trackedFs(), this.#path, options);
   }
 
