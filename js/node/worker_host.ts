@@ -54,16 +54,7 @@ export class WorkerHost {
   static async start(path: string, options: CoreOptions): Promise<WorkerHost | OwnerRecord | typeof AGAIN> {
     const data: WorkerData = { path, options };
     const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: 'chatstore' });
-    const started = await new Promise<FromWorker | undefined>((resolve, reject) => {
-      worker.once('message', resolve);
-      worker.once('error', (cause) => {
-        reject(new ChatStoreError('INTERNAL', `the worker of the store cannot run: ${cause.message}`, { cause }));
-      });
-      worker.once('exit', () => {
-        resolve(undefined);
-      });
-    });
-    worker.removeAllListeners();
+    const started = await firstMessage(worker);
     if (started?.t === 'owns') return new WorkerHost(worker);
     await worker.terminate();
     if (started?.t === 'failed') throw fromPlain(started.error);
@@ -89,16 +80,37 @@ export class WorkerHost {
   /** Has the host closed in the worker, and ends it. */
   async close(): Promise<void> {
     if (this.isDead) return;
-    const closed = await new Promise<FromWorker | undefined>((resolve) => {
-      this.#worker.ref();
-      this.#worker.once('message', resolve);
-      this.#worker.once('exit', () => {
-        resolve(undefined);
-      });
-      const message: ToWorker = { t: 'close' };
-      this.#worker.postMessage(message);
-    });
+    this.#worker.ref();
+    const message: ToWorker = { t: 'close' };
+    this.#worker.postMessage(message);
+    const closed = await firstMessage(this.#worker);
     await this.#worker.terminate();
     if (closed?.t === 'closed' && closed.error !== undefined) throw fromPlain(closed.error);
   }
+}
+
+/** The next message of a worker; undefined where it ends first. */
+function firstMessage(worker: Worker): Promise<FromWorker | undefined> {
+  return new Promise((resolve, reject) => {
+    const settle = (): void => {
+      worker.off('message', onMessage);
+      worker.off('error', onError);
+      worker.off('exit', onExit);
+    };
+    const onMessage = (message: FromWorker): void => {
+      settle();
+      resolve(message);
+    };
+    const onError = (cause: Error): void => {
+      settle();
+      reject(new ChatStoreError('INTERNAL', `the worker of the store cannot run: ${cause.message}`, { cause }));
+    };
+    const onExit = (): void => {
+      settle();
+      resolve(undefined);
+    };
+    worker.on('message', onMessage);
+    worker.on('error', onError);
+    worker.on('exit', onExit);
+  });
 }
