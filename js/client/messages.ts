@@ -29,6 +29,7 @@ import type {
   Session,
   StartOptions,
   TreeNode,
+  WriteOptions,
 } from './types.js';
 
 /** Messages that `iterate` reads at a time. */
@@ -67,9 +68,9 @@ export class Messages {
    * await store.close()
    * ```
    */
-  async add(message: NewMessage, options: CallOptions = {}): Promise<Message> {
+  async add(message: NewMessage, options: WriteOptions = {}): Promise<Message> {
     checkArgument('message', shapes.newMessage, message);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const rows = checked('message', () => packNewMessage(message));
     return only(await this.#messages('messages.add', { rows }, options));
   }
@@ -79,7 +80,7 @@ export class Messages {
    *
    * Errors: as {@link Messages.add}.
    */
-  async addMany(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
+  async addMany(messages: NewMessage[], options: WriteOptions = {}): Promise<Message[]> {
     return this.#write('messages.add', messages, options);
   }
 
@@ -89,7 +90,7 @@ export class Messages {
    *
    * Errors: as {@link Messages.add}, without `CONSTRAINT_UNIQUE`.
    */
-  async put(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
+  async put(messages: NewMessage[], options: WriteOptions = {}): Promise<Message[]> {
     return this.#write('messages.put', messages, options);
   }
 
@@ -173,8 +174,12 @@ export class Messages {
   }
 
   /**
-   * Every message of a session's active path from the first on, or of a bot from the oldest on. It
-   * reads page by page: what is written meanwhile behind the current page is seen.
+   * Every message of a session's active path from the first on, or of a bot from the oldest on, as
+   * they were when the first was asked for: what is written meanwhile is not seen. It reads a chunk at
+   * a time; the state it reads from is given back at the end, by `return` and by `throw`.
+   *
+   * Errors: `SNAPSHOT_EXPIRED` where so much was written meanwhile, or so much time has passed, that
+   * the state could not be kept.
    *
    * @example
    * ```js example
@@ -193,21 +198,27 @@ export class Messages {
     checkOptions(shapes.iterateMessages, options);
     const { sessionId, botId, ...wait } = options;
     const which = sessionId === undefined ? { botId, order: 'asc' } : { sessionId, fromStart: true };
-    let limit = ITERATE_ROWS;
-    let cursor: string | null | undefined;
-    while (cursor !== null) {
-      let page: Page<Message>;
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
-        page = await this.#page({ ...which, limit, cursor }, wait);
-      } catch (error) {
-        // Messages of many megabytes: fewer of them fit into one reply.
-        if (limit === 1 || !(error instanceof ChatStoreError && error.code === 'TOO_LARGE')) throw error;
-        limit = Math.ceil(limit / 8);
-        continue;
+    const view = await this.#caller.view(wait);
+    try {
+      let limit = ITERATE_ROWS;
+      let cursor: string | null | undefined;
+      while (cursor !== null) {
+        let page: Page<Message>;
+        try {
+          const request = { verb: 'messages.list', write: false, args: withoutNulls({ ...which, limit, cursor }) };
+          // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
+          page = readMessages(await view.call(request, wait), this.#caller.readText);
+        } catch (error) {
+          // Messages of many megabytes: fewer of them fit into one reply.
+          if (limit === 1 || !(error instanceof ChatStoreError && error.code === 'TOO_LARGE')) throw error;
+          limit = Math.ceil(limit / 8);
+          continue;
+        }
+        yield* page.items;
+        cursor = page.nextCursor;
       }
-      yield* page.items;
-      cursor = page.nextCursor;
+    } finally {
+      view.end();
     }
   }
 
@@ -240,10 +251,10 @@ export class Messages {
    *
    * Errors: `NOT_FOUND`.
    */
-  async update(ref: Ref, patch: MessagePatch, options: CallOptions = {}): Promise<Message> {
+  async update(ref: Ref, patch: MessagePatch, options: WriteOptions = {}): Promise<Message> {
     checkArgument('ref', shapes.ref, ref);
     checkArgument('patch', shapes.messagePatch, patch);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const args = { ...refArguments(ref), patch: patchArguments(patch) };
     return only(await this.#messages('messages.update', { args }, options));
   }
@@ -266,10 +277,10 @@ export class Messages {
    * await store.close()
    * ```
    */
-  async edit(ref: Ref, body: Body, options: CallOptions = {}): Promise<Message> {
+  async edit(ref: Ref, body: Body, options: WriteOptions = {}): Promise<Message> {
     checkArgument('ref', shapes.ref, ref);
     checkArgument('body', shapes.messageBody, body);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const rows = checked('body', () => packBody(body));
     return only(await this.#messages('messages.edit', { args: refArguments(ref), rows }, options));
   }
@@ -279,9 +290,9 @@ export class Messages {
    *
    * Errors: `NOT_FOUND`.
    */
-  async switchTo(ref: Ref, options: CallOptions = {}): Promise<Session> {
+  async switchTo(ref: Ref, options: WriteOptions = {}): Promise<Session> {
     checkArgument('ref', shapes.ref, ref);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const reply = await this.#caller.call({ verb: 'messages.switchTo', write: true, args: refArguments(ref) }, options);
     return only(readSessions(reply, this.#caller.readText).items);
   }
@@ -303,9 +314,9 @@ export class Messages {
    *
    * Errors: `NOT_FOUND`.
    */
-  async restore(ref: Ref, options: CallOptions = {}): Promise<Message> {
+  async restore(ref: Ref, options: WriteOptions = {}): Promise<Message> {
     checkArgument('ref', shapes.ref, ref);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     return only(await this.#messages('messages.restore', { args: refArguments(ref) }, options));
   }
 
@@ -330,9 +341,9 @@ export class Messages {
     return new MessageStream(this.#caller, message, options.flushIntervalMs);
   }
 
-  async #write(verb: string, messages: NewMessage[], options: CallOptions): Promise<Message[]> {
+  async #write(verb: string, messages: NewMessage[], options: WriteOptions): Promise<Message[]> {
     checkArgument('messages', shapes.newMessages, messages);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     if (messages.length === 0) return [];
     const rows = checked('messages', () => packNewMessages(messages));
     return this.#messages(verb, { rows }, options);
@@ -346,13 +357,13 @@ export class Messages {
   async #messages(
     verb: string,
     request: { args?: object; rows?: Uint8Array; write?: boolean },
-    options: CallOptions,
+    options: WriteOptions,
   ): Promise<Message[]> {
     const reply = await this.#caller.call({ verb, write: true, ...request }, options);
     return readMessages(reply, this.#caller.readText).items;
   }
 
-  async #count(verb: string, args: object, options: CallOptions): Promise<Count> {
+  async #count(verb: string, args: object, options: WriteOptions): Promise<Count> {
     const reply = await this.#caller.call({ verb, write: true, args }, options);
     return readCount(reply, this.#caller.readText);
   }

@@ -52,16 +52,45 @@ const pageFields = {
   ...callFields,
 };
 
+const MAX_OPERATION_ID = 128;
+
+/** Counted in characters as JavaScript does, so that an id of one's own is easily judged. */
+function operationId(value: unknown): void {
+  if (typeof value !== 'string' || value === '' || value.length > MAX_OPERATION_ID) {
+    throw new Fault(`a string of 1 to ${String(MAX_OPERATION_ID)} characters`, describe(value));
+  }
+  text(limits.contentBytes)(value);
+}
+
+const writeFields = { ...callFields, operationId };
+
 /** Options that stand last: they may be left out. */
 const options = (fields: Record<string, check.Check>): check.Check => shape({ ...fields, ...callFields });
 const page = (fields: Record<string, check.Check>, rules?: (value: Record<string, unknown>) => void): check.Check =>
   shape({ ...fields, ...pageFields }, rules === undefined ? {} : { rules });
 
+/** The same of a call that writes. */
+const optionsOfWrite = (fields: Record<string, check.Check>): check.Check => shape({ ...fields, ...writeFields });
+const retries = check.integer(0, 1_000);
+
 export const callOptions = options({});
-export const openOptions = options({ durability: check.oneOf('strict', 'relaxed') });
-export const transactionOptions = options({ leaseMs: timeoutMs });
-export const deleteOptions = options({ permanent: check.flag });
-export const purgeOptions = shape({ deletedBefore: check.time, ...callFields }, { required: ['deletedBefore'] });
+export const writeOptions = optionsOfWrite({});
+export const openOptions = options({
+  durability: check.oneOf('strict', 'relaxed', 'memory'),
+  pool: shape({
+    min: check.integer(0, 1_000),
+    max: check.integer(1, 1_000),
+    idleTimeoutMs: timeoutMs,
+    acquireTimeoutMs: timeoutMs,
+  }),
+  retries,
+  worker: check.flag,
+  onEvent: check.callback,
+});
+export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
+export const snapshotOptions = options({ leaseMs: timeoutMs });
+export const deleteOptions = optionsOfWrite({ permanent: check.flag });
+export const purgeOptions = shape({ deletedBefore: check.time, ...writeFields }, { required: ['deletedBefore'] });
 
 /** Open, so that a whole message can stand for its reference. */
 export const ref = shape({ sessionId: id, id }, { required: ['sessionId', 'id'], open: true });
@@ -99,7 +128,7 @@ export const newSession = shape({
   metadata: check.json,
   createdAt: check.time,
 });
-export const createSessionOptions = options({ ifExists: check.oneOf('error', 'return') });
+export const createSessionOptions = optionsOfWrite({ ifExists: check.oneOf('error', 'return') });
 export const sessionPatch = shape({
   title,
   pinned: check.flag,
