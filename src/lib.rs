@@ -12,6 +12,7 @@
 pub mod engine;
 mod error;
 mod ids;
+pub mod maintain;
 pub mod model;
 #[doc(hidden)]
 pub mod pack;

@@ -57,7 +57,7 @@ pub(crate) fn value<T: rusqlite::types::FromSql>(
 }
 
 /// The first row, if there is one.
-fn first<T>(
+pub(crate) fn first<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -70,14 +70,14 @@ fn first<T>(
 }
 
 /// The number that a `SELECT count(*)` gives.
-fn count(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
+pub(crate) fn count(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
     Ok(value::<i64>(connection, sql, params)?
         .and_then(|rows| u64::try_from(rows).ok())
         .unwrap_or(0))
 }
 
 /// Runs a statement and counts the rows that it changed itself, without triggers and cascades.
-fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
+pub(crate) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
     Ok(connection.prepare_cached(sql)?.execute(params)? as u64)
 }
 

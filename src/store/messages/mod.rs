@@ -8,7 +8,7 @@
 mod delete;
 mod path;
 pub(super) mod read;
-pub(super) mod summary;
+pub(crate) mod summary;
 pub(super) mod write;
 
 use rusqlite::{Connection, params};
@@ -26,7 +26,7 @@ const SEQ_BITS: u32 = 32;
 const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
 
 /// First and last key that a session's messages can have.
-pub(super) fn key_range(session: i64) -> (i64, i64) {
+pub(crate) fn key_range(session: i64) -> (i64, i64) {
     (session << SEQ_BITS, (session << SEQ_BITS) | SEQ_MASK)
 }
 
