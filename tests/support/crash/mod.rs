@@ -377,7 +377,7 @@ fn mixed(seed: u64, operations: usize, round: usize) -> u64 {
     random.next()
 }
 
-fn number(variable: &str) -> Option<usize> {
+pub fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
