@@ -39,6 +39,16 @@ export const errorCodes = [
   'TRANSACTION_STATE',
   'UNSUPPORTED',
   'INTERNAL',
+  'OPERATION_MISMATCH',
+  'OUTCOME_UNKNOWN',
+  'SNAPSHOT_EXPIRED',
+  'POOL_EXHAUSTED',
+  'LOCKED_ELSEWHERE',
+  'OWNER_UNRESPONSIVE',
+  'VERSION_MISMATCH',
+  'FOREIGN_ACCESS',
+  'CHECKSUM_MISMATCH',
+  'STREAM_ENDED',
 ] as const;
 
 /** A code of {@link ChatStoreError}: stable, so that programs can branch on it. */

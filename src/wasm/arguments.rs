@@ -9,13 +9,14 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::{durability_of, pack};
+use super::durability_of;
 use crate::engine::{Durability, Request};
 use crate::error::{Code, Error, Result};
 use crate::model::{
     BotPatch, DeleteFilter, Field, MessageList, MessagePatch, NewBot, NewMessage, NewSession,
     PageOptions, Search, SessionFilter, SessionPatch, Usage,
 };
+use crate::pack;
 use crate::store::query::QueryParams;
 
 /// Times reach JavaScript's limits, ±8.64e15 ms, which a f64 holds exactly.

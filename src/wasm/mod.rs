@@ -4,7 +4,6 @@
 //! of the store, no I/O of its own: files are reached through the `node:fs` that the host hands in.
 
 mod arguments;
-mod pack;
 mod rows;
 
 use js_sys::{Object, Reflect};
@@ -13,6 +12,7 @@ use wasm_bindgen::prelude::*;
 use crate::engine::{Durability, Engine, Request};
 use crate::error::{Code, Detail, Error, Result};
 use crate::model::limits;
+use crate::pack;
 use crate::vfs::{MemoryStorage, NodeStorage};
 
 /// An open store. Everything is synchronous; every error is thrown as `{code, message, details}`.

@@ -2,10 +2,10 @@
 
 use rusqlite::types::Value;
 
-use super::pack::{self, Numbers, Texts};
 use crate::engine::{Info, Reply, Table};
 use crate::error::Result;
 use crate::model::{Bot, Count, MessageRef, PageEnds, SearchHit, Session, TreeNode};
+use crate::pack::{self, Numbers, Texts};
 use crate::store::check_reply;
 
 const BOTS: u32 = 1;
