@@ -9,6 +9,7 @@ use rsqlite_vfs::{
 use rusqlite::OpenFlags;
 
 use super::{Failure, Instance, Outcome, Place, Store, ensure};
+use crate::vfs::VfsOptions;
 use crate::vfs::storage::{OpenMode, RawFile, Storage};
 
 const READ_WRITE: OpenOptions = OpenOptions::new(OpenAccess::ReadWrite, FileKind::MainDb);
@@ -17,10 +18,11 @@ const CREATE: OpenOptions = READ_WRITE.with_create();
 
 /// The file suite that `rsqlite_vfs` ships for backends.
 pub fn the_suite_of_rsqlite_vfs_passes(place: &Place) -> Outcome {
-    let instance = Instance::new(Prefixed {
+    let storage = Prefixed {
         inner: Rc::clone(&place.storage),
         prefix: place.path(""),
-    });
+    };
+    let instance = Instance::new(storage, VfsOptions::default());
     test_suite::test_vfs_store::<Store>(VfsAppData::new(Rc::new(instance)))?;
     Ok(())
 }

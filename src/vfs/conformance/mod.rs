@@ -16,7 +16,7 @@ use rsqlite_vfs::{OpenOptions, OpenRequest, VfsResult, VfsStore};
 use rusqlite::OpenFlags;
 
 use super::instance::{FileHandle, Instance, Store};
-use super::{Connection, Storage, Vfs};
+use super::{Connection, Storage, Vfs, VfsOptions};
 
 pub mod durability;
 pub mod files;
@@ -136,7 +136,10 @@ impl Place {
     fn files(&self) -> Files<'_> {
         Files {
             place: self,
-            instance: Rc::new(Instance::new(Rc::clone(&self.storage))),
+            instance: Rc::new(Instance::new(
+                Rc::clone(&self.storage),
+                VfsOptions::default(),
+            )),
         }
     }
 }
