@@ -149,7 +149,7 @@ impl Trouble {
         let dump = masked(&store.dump().expect(context));
         let allowed = match self.durability {
             Durability::Strict => &states[states.len() - 2..],
-            Durability::Relaxed => states,
+            _ => states,
         };
         assert!(
             allowed.iter().any(|state| *state == dump),

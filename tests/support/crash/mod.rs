@@ -225,7 +225,7 @@ impl<'h> Expected<'h> {
     fn after_power_loss(self) -> Self {
         match self.recorded.durability {
             Durability::Strict => self,
-            Durability::Relaxed => Self {
+            _ => Self {
                 at_least: 0,
                 ..self
             },

@@ -151,7 +151,8 @@ impl Store {
 
     pub fn roll_back(&mut self) -> Result<()> {
         self.in_transaction = false;
-        self.engine.rollback()
+        self.engine.rollback();
+        Ok(())
     }
 
     pub fn savepoint(&mut self) -> Result<()> {
