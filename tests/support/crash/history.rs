@@ -186,7 +186,44 @@ pub fn run(store: &mut Store, model: &mut Model, step: &Step) -> Result<()> {
     Ok(())
 }
 
-fn some_step(random: &mut Random, model: &Model) -> Step {
+/// What a step leaves where all of it took effect; ids that the store makes are `MADE`.
+pub fn whole(model: &Model, step: &Step) -> Model {
+    let made = vec![MADE.to_owned(); 100];
+    let mut whole = model.clone();
+    match step {
+        Step::Call(call) => whole.apply(call, &made),
+        Step::Transaction {
+            parts,
+            commit: true,
+        } => {
+            for part in parts {
+                if let Part::Call(call) | Part::Savepoint(call, true) = part {
+                    whole.apply(call, &made);
+                }
+            }
+        }
+        _ => {}
+    }
+    whole
+}
+
+/// Stands for an id that a store makes; as long as one.
+pub const MADE: &str = "########-####-####-####-############";
+
+/// A dump with [`MADE`] for each id that a store made.
+pub fn masked(dump: &str) -> String {
+    let is_made = |word: &str| word.len() == MADE.len() && word.as_bytes()[8] == b'-';
+    let line = |line: &str| -> String {
+        let words = line.split(' ');
+        let words: Vec<&str> = words
+            .map(|word| if is_made(word) { MADE } else { word })
+            .collect();
+        words.join(" ")
+    };
+    dump.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+pub fn some_step(random: &mut Random, model: &Model) -> Step {
     match random.below(100) {
         0..=2 => Step::Reopen,
         3..=5 => Step::Kill,
@@ -210,7 +247,7 @@ fn some_part(random: &mut Random, inside: &mut Model) -> Part {
     let (keep, is_savepoint) = (random.below(2) == 0, random.below(3) == 0);
     if keep || !is_savepoint {
         // The ids that the store will give are not known yet; later parts name places only.
-        let made = vec!["to be made".to_owned(); 100];
+        let made = vec![MADE.to_owned(); 100];
         inside.apply(&call, &made);
     }
     if is_savepoint {

@@ -225,7 +225,7 @@ impl<'h> Expected<'h> {
     fn after_power_loss(self) -> Self {
         match self.recorded.durability {
             Durability::Strict => self,
-            Durability::Relaxed | Durability::Memory => Self {
+            _ => Self {
                 at_least: 0,
                 ..self
             },
@@ -377,7 +377,7 @@ fn mixed(seed: u64, operations: usize, round: usize) -> u64 {
     random.next()
 }
 
-fn number(variable: &str) -> Option<usize> {
+pub fn number(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
