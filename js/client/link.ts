@@ -164,7 +164,8 @@ export class Link implements ConnectionEvents {
       const reply = this.#transmit(connection, call);
       if (reply !== undefined) {
         if (call.begins !== undefined) this.#open(call, reply);
-        return reply;
+        const pause = connection.pause();
+        return pause === undefined ? reply : pause.then(() => reply);
       }
       call.deadlineMs = performance.now() + call.timeoutMs;
       return this.#wait(call);
