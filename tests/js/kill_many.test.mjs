@@ -29,6 +29,8 @@ const writer = `
         await store.messages.add({ sessionId, role: 'user', content: name + ' ' + (n + i) });
         tell({ acknowledged: name + ' ' + (n + i) });
       }));
+      // Four that write without a pause would leave no time for starting others.
+      await new Promise((resolve) => setTimeout(resolve, 3));
     }
   })().catch((error) => tell({ failed: name + ': ' + error.code + ' ' + error.message }));
 `;
@@ -43,16 +45,22 @@ test(`${kills} kills over the owner and clients of ${writers} writers lose and d
   let started = 0;
   let on_acknowledged = () => undefined;
 
-  const start = async () => {
+  const launch = () => {
     const name = `w${++started}`;
-    const peer = await startPeer({
-      on_told: ({ acknowledged: text, failed: error }) => {
-        if (error !== undefined) failed.push(error);
-        if (text === undefined) return;
-        acknowledged.add(text);
-        on_acknowledged(name);
-      },
-    });
+    const on_told = ({ acknowledged: text, failed: error }) => {
+      if (error !== undefined) failed.push(error);
+      if (text === undefined) return;
+      acknowledged.add(text);
+      on_acknowledged(name);
+    };
+    return { name, process: startPeer({ on_told }) };
+  };
+  // A process takes a while to start: the next one is always on its way.
+  let next = launch();
+  const start = async () => {
+    const { name, process } = next;
+    next = launch();
+    const peer = await process;
     await peer.run(writer, { path, name });
     alive.push({ name, peer });
   };
@@ -66,7 +74,7 @@ test(`${kills} kills over the owner and clients of ${writers} writers lose and d
       };
     });
 
-  await Promise.all(Array.from({ length: writers }, start));
+  for (let i = 0; i < writers; i++) await start();
   const roles = { owner: 0, client: 0 };
   let longest_ms = 0;
   for (let kill = 0; kill < kills; kill++) {
@@ -89,7 +97,7 @@ test(`${kills} kills over the owner and clients of ${writers} writers lose and d
   }
   await allWrite();
   assert.deepEqual(failed, []);
-  await Promise.all(alive.map(({ peer }) => peer.kill()));
+  await Promise.all([next.process, ...alive.map(({ peer }) => peer)].map(async (peer) => (await peer).kill()));
 
   const store = await ChatStore.open(path);
   t.after(() => store.close());
