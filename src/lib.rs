@@ -21,5 +21,5 @@ pub mod vfs;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod wasm;
 
-pub use engine::{Durability, Engine, Info, Reply, Request};
+pub use engine::{Durability, Engine, Info, Options, Reply, Request};
 pub use error::{Code, Detail, Error, Outcome, Result};

@@ -1,4 +1,4 @@
-//! The SQL of the store: bots, sessions, messages, search and read-only queries.
+//! The SQL of the store: bots, sessions, messages, streaming replies, search and read-only queries.
 //!
 //! Functions over one SQLite connection. Who calls them decides on connections, transactions and
 //! time: nothing here begins or ends a transaction, opens a file or knows of JavaScript. A function
@@ -7,10 +7,12 @@
 pub mod bots;
 pub(crate) mod cursor;
 pub mod messages;
+pub mod operations;
 pub mod query;
 pub mod schema;
 pub mod search;
 pub mod sessions;
+pub mod streams;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 

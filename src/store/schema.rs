@@ -119,16 +119,51 @@ pub fn schema_version(connection: &Connection) -> Result<i32> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
+/// Notes which owner has written to the file last.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn write_epoch(connection: &Connection, epoch: i64) -> Result<()> {
+    let sql = "UPDATE store_meta SET value = ?1 WHERE name = 'epoch'";
+    connection
+        .prepare_cached(sql)?
+        .execute([epoch.to_string()])?;
+    Ok(())
+}
+
+/// When the file was sealed last, epoch milliseconds.
+///
+/// # Errors
+/// What reading can fail with.
+pub fn sealed_at_ms(connection: &Connection) -> Result<Option<i64>> {
+    let sql = "SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'sealed_at'";
+    super::value(connection, sql, [])
+}
+
+/// Notes when the file is sealed.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn write_sealed_at(connection: &Connection, sealed_ms: i64) -> Result<()> {
+    let sql = "INSERT INTO store_meta (name, value) VALUES ('sealed_at', ?1)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    connection
+        .prepare_cached(sql)?
+        .execute([sealed_ms.to_string()])?;
+    Ok(())
+}
+
 /// One transaction in rollback mode, so that page 1 is in the file before there is a WAL: SQLite
-/// throws a WAL away that lies beside a file without pages.
+/// throws a WAL away that lies beside a file without pages. Truly one: setting `auto_vacuum` writes
+/// page 1, and outside of the transaction a crash would leave a file that nobody calls a store.
 fn create(connection: &Connection) -> Result<()> {
     let mut reserved_bytes = RESERVED_BYTES;
     connection.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_SIZE_BYTES};
-         PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA synchronous = EXTRA;
-         BEGIN IMMEDIATE;
+         BEGIN;
+         PRAGMA auto_vacuum = INCREMENTAL;
          {SCHEMA}
          INSERT INTO store_meta (name, value)
          VALUES ('generation', lower(hex(randomblob(16)))), ('epoch', '0'),

@@ -82,6 +82,9 @@ mod native;
 mod node;
 mod os;
 mod shared_file;
+#[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
+#[doc(hidden)]
+pub mod simulated;
 mod storage;
 mod upkeep;
 mod wal_buffer;

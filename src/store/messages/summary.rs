@@ -65,7 +65,7 @@ pub(in crate::store) fn refresh(writer: Writer<'_>, session: i64, count_change: 
 }
 
 /// Notes that a session changed where its summary did not.
-pub(super) fn touch(writer: Writer<'_>, session: i64) -> Result<()> {
+pub(in crate::store) fn touch(writer: Writer<'_>, session: i64) -> Result<()> {
     execute(
         writer.connection,
         "UPDATE sessions SET updated_at = ?2, revision = revision + 1 WHERE key = ?1",
