@@ -9,7 +9,10 @@ use std::process::Command;
 
 use chatstore::maintain::{Backup, BackupInfo, Progress};
 use rusqlite::Connection;
-use stores::{Files, PATH, bytes, connect, fill, filled, open, text, value, verify, with_bytes};
+use stores::{
+    Files, PATH, bytes, connect, fill, filled, open, text, value, verify, with_bytes,
+    write_resealed,
+};
 
 /// All bytes of a backup, with something done between its steps.
 fn back_up(connection: &Connection, mut between: impl FnMut(usize)) -> (BackupInfo, Vec<u8>) {
@@ -120,6 +123,22 @@ fn a_backup_of_a_closed_store_differs_from_it_in_the_header_alone() {
     }
     assert_eq!(copy[18..20], [1, 1], "no write-ahead log is wanted");
     assert_eq!(copy[24..28], copy[92..96], "the page count is valid");
+}
+
+#[test]
+fn the_page_count_of_a_backup_is_valid_where_that_of_the_original_was_not() {
+    let files = filled();
+    let mut old = bytes(&files, PATH);
+    // As a SQLite that keeps no page count leaves it.
+    old[92..96].fill(0);
+    old[28..32].fill(0);
+    write_resealed(&files, &old);
+    let connection = connect(&files, PATH);
+    connection.execute_batch("BEGIN").unwrap();
+    let (info, copy) = back_up(&connection, |_| ());
+    assert_eq!(copy[24..28], copy[92..96]);
+    assert_eq!(copy[28..32], info.pages.to_be_bytes());
+    assert_eq!(copy.len(), old.len());
 }
 
 #[test]

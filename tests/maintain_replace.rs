@@ -213,7 +213,7 @@ fn a_file_without_reserved_bytes_gets_them() {
 #[test]
 fn what_follows_from_the_rest_is_made_true_first() {
     let (files, mut live) = live(&reworked(
-        "UPDATE sessions SET message_count = 7, preview = 'x'; UPDATE messages SET active = 0;
+        "UPDATE sessions SET message_count = 7, preview = 'x'; UPDATE messages SET active = 0, text = 'other words';
          INSERT INTO messages (key, session, id, role, text, parent, active) VALUES ((1 << 32) + 9, 1, 'foreign', 'user', 'unindexed words', (1 << 32) + 1, 0)",
     ));
     let replaced = replace(&files, &mut live).unwrap();
@@ -222,6 +222,7 @@ fn what_follows_from_the_rest_is_made_true_first() {
     assert_eq!(verify(&files).problems, []);
     let mut chats = open(&files).unwrap();
     assert_eq!(chats.found("unindexed"), ["foreign"]);
+    assert_eq!(chats.found("other words"), ["m"]);
     assert_eq!(chats.get_session("other").message_count, 2);
 }
 

@@ -7,7 +7,8 @@ mod support;
 
 use chatstore::maintain::{Salvage, SalvageReport, to_the_end};
 use chatstore::store::schema;
-use chatstore::vfs::{OpenMode, Storage};
+use chatstore::vfs::{OpenMode, Storage, Vfs, VfsOptions};
+use rusqlite::OpenFlags;
 use stores::{
     Files, PAGE_BYTES, PATH, Random, break_with, bytes, connect, fill, filled, open, root, text,
     value, verify, with_bytes, write,
@@ -114,12 +115,20 @@ fn what_was_deleted_stays_deleted() {
 #[test]
 fn committed_changes_that_stand_in_the_log_alone_are_saved() {
     let files = filled();
-    let writer = connect(&files, PATH);
+    // With the buffer, nothing that did not commit gets there.
+    let options = VfsOptions {
+        wal_buffer: false,
+        ..VfsOptions::default()
+    };
+    let vfs = Vfs::register_with(files.clone(), options).unwrap();
+    let writer = vfs.connect(PATH, OpenFlags::default()).unwrap();
     writer
         .execute_batch("PRAGMA journal_mode = WAL; UPDATE sessions SET title = 'in the log'")
         .unwrap();
     // A transaction that grew too large for memory and did not commit lies in the log too.
     writer.execute_batch("PRAGMA cache_size = 5; BEGIN; UPDATE messages SET text = 'not committed', parts = NULL").unwrap();
+    let log_bytes = bytes(&files, "chats.sqlite-wal").len();
+    assert!(log_bytes > 50 * PAGE_BYTES, "only {log_bytes} bytes");
     let left = Files::default();
     write(&left, PATH, &bytes(&files, PATH));
     write(

@@ -6,7 +6,7 @@ mod stores;
 mod support;
 
 use chatstore::maintain::verify::{PROBLEMS, compare_index};
-use chatstore::maintain::{ProblemKind, Progress, SavedPage, Verify, to_the_end};
+use chatstore::maintain::{Problem, ProblemKind, Progress, SavedPage, Verify, to_the_end};
 use stores::{
     Files, PATH, break_with, bytes, connect, filled, open, value, verify, write, write_resealed,
 };
@@ -236,6 +236,19 @@ fn a_page_that_is_used_twice_or_not_at_all_is_seen() {
 }
 
 #[test]
+fn two_indexes_that_share_a_page_are_seen() {
+    let files = filled();
+    break_with(
+        &files,
+        "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'messages_trash')
+         WHERE name = 'sessions_trash'",
+    );
+    let report = verify(&files);
+    let shared = |problem: &Problem| problem.detail.ends_with("is used more than once");
+    assert!(report.problems.iter().any(shared), "{:?}", report.problems);
+}
+
+#[test]
 fn a_damaged_page_is_reported_and_the_check_goes_on() {
     let files = filled();
     let mut broken = bytes(&files, PATH);
@@ -270,7 +283,7 @@ fn one_changed_byte_on_any_page_is_seen() {
         changed[page * 4096 + 2_345] ^= 1;
         write(&files, PATH, &changed);
         let report = verify(&files);
-        let seen = |problem: &chatstore::maintain::Problem| problem.kind == ProblemKind::Checksum;
+        let seen = |problem: &Problem| problem.kind == ProblemKind::Checksum;
         assert!(
             report.problems.iter().any(seen),
             "page {}: {:?}",
