@@ -118,6 +118,7 @@ fn committed_changes_that_stand_in_the_log_alone_are_saved() {
     // With the buffer, nothing that did not commit gets there.
     let options = VfsOptions {
         wal_buffer: false,
+        wal_preallocation: false,
         ..VfsOptions::default()
     };
     let vfs = Vfs::register_with(files.clone(), options).unwrap();
@@ -126,7 +127,12 @@ fn committed_changes_that_stand_in_the_log_alone_are_saved() {
         .execute_batch("PRAGMA journal_mode = WAL; UPDATE sessions SET title = 'in the log'")
         .unwrap();
     // A transaction that grew too large for memory and did not commit lies in the log too.
-    writer.execute_batch("PRAGMA cache_size = 5; BEGIN; UPDATE messages SET text = 'not committed', parts = NULL").unwrap();
+    writer
+        .execute_batch(
+            "PRAGMA cache_size = 5; BEGIN; UPDATE bots SET avatar = 'not committed';
+             INSERT INTO blobs (hash, size_bytes, data) VALUES (zeroblob(32), 400000, zeroblob(400000))",
+        )
+        .unwrap();
     let log_bytes = bytes(&files, "chats.sqlite-wal").len();
     assert!(log_bytes > 50 * PAGE_BYTES, "only {log_bytes} bytes");
     let left = Files::default();
@@ -150,7 +156,7 @@ fn committed_changes_that_stand_in_the_log_alone_are_saved() {
         value::<i64>(
             &saved,
             PATH,
-            "SELECT count(*) FROM messages WHERE text = 'not committed'"
+            "SELECT count(*) FROM bots WHERE avatar = 'not committed'"
         ),
         0
     );
