@@ -8,7 +8,7 @@ import { hostname } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { ChatStore } from 'chatstore';
-import { importSource, rejection, startPeer, temporaryFolder } from './support.mjs';
+import { importSource, rejection, root, startPeer, temporaryFolder } from './support.mjs';
 
 const { encodeFrame } = await importSource('js/node/frames.ts');
 
@@ -327,18 +327,18 @@ test('workers of a cluster share a file, one of them owns it', async () => {
     cluster.setupPrimary({ exec: args.entry, serialization: 'advanced' });
     const workers = Array.from({ length: 3 }, () => cluster.fork());
     const ask = (worker, code) => new Promise((resolve, reject) => {
-      worker.on('message', function onMessage({ id, value, error }) {
-        if (id !== 1) return;
-        worker.off('message', onMessage);
-        if (error === undefined) resolve(value); else reject(new Error(error.message));
+      worker.on('message', ({ id, value, error, told }) => {
+        // A worker of a cluster hears nothing that is said before it listens.
+        if (told === 'ready') worker.send({ id: 1, code, args: { path: args.path } });
+        else if (error === undefined) resolve(value);
+        else reject(new Error(error.message));
       });
-      worker.send({ id: 1, code, args: { path: args.path } });
     });
     const roles = await Promise.all(workers.map((worker) => ask(worker, args.open)));
     for (const worker of workers) worker.process.kill('SIGKILL');
     return roles;
   `,
-    { path, open, entry: join(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), 'peer.mjs') },
+    { path, open, entry: join(root, 'tests/js/peer.mjs') },
   );
   assert.deepEqual(roles.toSorted(), ['client', 'client', 'owner']);
 });
