@@ -54,7 +54,10 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
         alive: () => {
           if (!over) port.post({ t: 'pong' });
         },
-        gone: end,
+        gone: () => {
+          if (!over) port.post({ t: 'bye' });
+          end();
+        },
       },
       hello.name,
       { remote: true },

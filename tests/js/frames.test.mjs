@@ -38,6 +38,7 @@ const answers = [
   { t: 'lost', scope: 3, error: { code: 'TRANSACTION_LOST', message: 'over' } },
   { t: 'notice', notice: 'reopened', message: 'again' },
   { t: 'pong' },
+  { t: 'bye' },
 ];
 
 /** The messages in bytes that come in pieces of random sizes. */
