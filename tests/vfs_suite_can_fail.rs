@@ -530,6 +530,11 @@ fn every_check_is_on_the_list() {
             include_str!("../src/vfs/conformance/recovery.rs"),
         ),
         ("wal", include_str!("../src/vfs/conformance/wal.rs")),
+        ("commits", include_str!("../src/vfs/conformance/commits.rs")),
+        (
+            "checksums",
+            include_str!("../src/vfs/conformance/checksums.rs"),
+        ),
     ];
     let mut written = Vec::new();
     for (module, source) in sources {
