@@ -105,6 +105,10 @@ class PortConnection implements Connection {
     return undefined;
   }
 
+  pause(): undefined {
+    return undefined;
+  }
+
   cancel(call: number): void {
     this.#port.post({ t: 'cancel', call });
   }

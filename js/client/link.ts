@@ -33,6 +33,7 @@ export interface LinkOptions {
   onNotice?: ((notice: string, message: string) => void) | undefined;
 }
 
+const COMMIT = 'tx.commit';
 /** How long an owner may be silent before it is asked for a sign of life. */
 const PING_MS = 1_000;
 /** How long the owner may take to say whether an aborted call was still in its queue. */
@@ -164,7 +165,8 @@ export class Link implements ConnectionEvents {
       const reply = this.#transmit(connection, call);
       if (reply !== undefined) {
         if (call.begins !== undefined) this.#open(call, reply);
-        return reply;
+        const pause = connection.pause();
+        return pause === undefined ? reply : pause.then(() => reply);
       }
       call.deadlineMs = performance.now() + call.timeoutMs;
       return this.#wait(call);
@@ -206,7 +208,8 @@ export class Link implements ConnectionEvents {
         { details: { attempts: call.attempt } },
       );
     }
-    if (connection.remote && call.write && call.scope === 0) {
+    // Within a transaction only its commit takes effect by itself.
+    if (connection.remote && call.write && (call.scope === 0 || call.verb === COMMIT)) {
       call.operationId ??= `${this.#options.name}:${String(++this.#lastOperation)}`;
     }
     if (call.operationId !== undefined && call.firstSentMs === 0) call.firstSentMs = Date.now();
@@ -318,14 +321,15 @@ export class Link implements ConnectionEvents {
     this.#connection = undefined;
     this.#abandoned.clear();
     const error = new ChatStoreError('OWNER_UNRESPONSIVE', 'the owner of the store is gone');
-    for (const scope of this.#scopes.values()) scope.lose(goneError(scope.kind, error));
+    const scopes = new Map(this.#scopes);
+    for (const scope of scopes.values()) scope.lose(goneError(scope.kind, error));
     for (const call of this.#pending.values()) {
       if (call.aborted) {
         this.#settle(call);
         call.reject(this.#abortedError(call, undefined));
       } else if (call.scope !== 0 && !isCommit(call)) {
         this.#settle(call);
-        call.reject(goneError(call.verb.startsWith('snapshot.') ? 'snapshot' : 'transaction', error));
+        call.reject(goneError(scopes.get(call.scope)?.kind ?? 'transaction', error));
       }
     }
     if (this.#closed === undefined || this.#pending.size > 0) this.#reconnect();
@@ -451,7 +455,7 @@ export class Link implements ConnectionEvents {
   }
 }
 
-const isCommit = (call: Call): boolean => call.verb === 'tx.commit' && call.operationId !== undefined;
+const isCommit = (call: Call): boolean => call.verb === COMMIT && call.operationId !== undefined;
 
 /** An error with what is known of its call: a write that was sent may have been applied. */
 function told(error: ChatStoreError, call: Pending): ChatStoreError {

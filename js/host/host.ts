@@ -20,6 +20,8 @@ export interface HostEnvironment {
   discardInstance(): void;
   /** Gives up the ownership of the file, at the very end. */
   releaseOwnership(): Promise<void>;
+  /** Runs something when the event loop has had its turn. */
+  nextTurn(run: () => void): void;
   /** False where the data lies in the instance itself and dies with it. */
   replaceable: boolean;
   /** Says what another program has done to the file, where that can be seen. Cheap: it runs for every write. */
@@ -39,6 +41,8 @@ interface Waiting {
 /** How long the transactions of other processes may go on when a host closes. */
 const CLOSE_GRACE_MS = 1_000;
 const MAX_TIMER_MS = 2_147_483_647;
+/** How long calls of this thread may follow each other before others get their turn. */
+const TURN_MS = 10;
 /** A number that the core gives to no scope. */
 const NO_SCOPE = 0xffff_ffff;
 
@@ -59,6 +63,9 @@ export class Host {
   #planned: 'soon' | 'now' | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerMs = Infinity;
+  /** When the event loop was known to have turned. */
+  #turnedMs = performance.now();
+  #turn: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
   #settled: (() => void) | undefined;
   /** Why nothing can be called any more. */
@@ -90,6 +97,7 @@ export class Host {
     return {
       remote: false,
       send: (call) => this.#send(seat, call),
+      pause: () => this.#pause(),
       cancel: (call) => {
         this.#cancel(seat, call);
       },
@@ -293,13 +301,13 @@ export class Host {
 
   /** Has the core stepped once for all that is submitted until then. */
   #plan(seat: Seat): void {
-    if (seat.here) {
+    if (seat.here && !this.#isTurnDue()) {
       if (this.#planned === 'now') return;
       this.#planned = 'now';
       queueMicrotask(this.#stepPlanned);
     } else if (this.#planned === undefined) {
       this.#planned = 'soon';
-      setImmediate(this.#stepPlanned);
+      this.#environment.nextTurn(this.#stepInTurn);
     }
   }
 
@@ -308,6 +316,31 @@ export class Host {
     this.#planned = undefined;
     this.#step();
   };
+
+  readonly #stepInTurn = (): void => {
+    this.#turnedMs = performance.now();
+    this.#stepPlanned();
+  };
+
+  /**
+   * Calls that are answered without the event loop, one after the other, would keep everything else of
+   * this thread from running: timers, and the clients elsewhere.
+   */
+  #isTurnDue(): boolean {
+    return performance.now() - this.#turnedMs >= TURN_MS;
+  }
+
+  #pause(): Promise<void> | undefined {
+    if (!this.#isTurnDue()) return undefined;
+    this.#turn ??= new Promise((resolve) => {
+      this.#environment.nextTurn(() => {
+        this.#turnedMs = performance.now();
+        this.#turn = undefined;
+        resolve();
+      });
+    });
+    return this.#turn;
+  }
 
   #step(): void {
     if (this.#instance === undefined) return;

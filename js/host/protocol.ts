@@ -53,6 +53,8 @@ export interface Connection {
   readonly remote: boolean;
   /** Gives the reply where there is one at once, throws where the call failed at once. */
   send(call: Call): Uint8Array | undefined;
+  /** What a call that was answered at once waits for, where others of this thread have to get their turn. */
+  pause(): Promise<void> | undefined;
   /** Takes a call out of the queue where it still waits there; it is answered all the same. */
   cancel(call: number): void;
   /** Asks for a sign of life. */

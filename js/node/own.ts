@@ -27,6 +27,7 @@ export async function hostInMemory(path: string, options: CoreOptions): Promise<
       core.discard();
     },
     releaseOwnership: () => Promise.resolve(),
+    nextTurn: setImmediate,
     replaceable: false,
   });
 }
@@ -39,25 +40,33 @@ export async function own(path: string, options: CoreOptions): Promise<Host | Ow
     socket.on('error', () => undefined).unref();
     early.push(socket);
   };
-  const claimed = await claim(path, (socket) => {
-    accept(socket);
-  });
-  if (claimed === AGAIN || 'pid' in claimed) return claimed;
   try {
+    const claimed = await claim(path, (socket) => {
+      accept(socket);
+    });
+    if (claimed === AGAIN || 'pid' in claimed) return claimed;
     const host = await hostOnFile(path, options, claimed);
     accept = (socket) => {
       serve(host, new SocketPort(socket, { trusted: false }), (token) => isToken(token, claimed.token));
     };
-    for (const socket of early) accept(socket);
+    for (const socket of early.splice(0)) accept(socket);
     return host;
-  } catch (error) {
-    claimed.release();
+  } finally {
+    // Without a host they have to look elsewhere.
     for (const socket of early) socket.destroy();
-    throw error;
   }
 }
 
 async function hostOnFile(path: string, options: CoreOptions, claimed: Claim): Promise<Host> {
+  try {
+    return await openHost(path, options, claimed);
+  } catch (error) {
+    claimed.release();
+    throw error;
+  }
+}
+
+async function openHost(path: string, options: CoreOptions, claimed: Claim): Promise<Host> {
   const module = await loadCore();
   checkNoStranger(path);
   const core = new CoreFile(module, path, options);
@@ -73,6 +82,7 @@ async function hostOnFile(path: string, options: CoreOptions, claimed: Claim): P
       claimed.release();
       return Promise.resolve();
     },
+    nextTurn: setImmediate,
     replaceable: true,
     strangerSeen: () => watch.seen(),
   });

@@ -29,6 +29,8 @@ pub(super) struct File {
     pub(super) vfs: Rc<Vfs>,
     pub(super) path: String,
     pub(super) durability: Durability,
+    /// When the file was changed last before it was opened; none where that is not known.
+    pub(super) found_modified_ms: Option<i64>,
     read_deadline: ReadDeadline,
 }
 
@@ -49,10 +51,15 @@ impl File {
                 format!("the VFS was not registered: {error}"),
             )
         })?;
+        let found_modified_ms = match vfs.exists(path) {
+            Ok(true) => vfs.modified_ms(path).unwrap_or_default(),
+            _ => None,
+        };
         Ok(Self {
             vfs,
             path: path.to_owned(),
             durability,
+            found_modified_ms,
             read_deadline: ReadDeadline::default(),
         })
     }
@@ -63,8 +70,17 @@ impl File {
     }
 
     fn try_connect(&self) -> Result<Connections> {
+        let recovers = self.durability == Durability::Strict
+            && self
+                .vfs
+                .exists(&format!("{}-wal", self.path))
+                .unwrap_or(true);
         let writer = self.open(OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
         schema::prepare(&writer, &self.path)?;
+        if recovers {
+            // A former owner may have written and not flushed it: seen is not yet kept.
+            self.vfs.sync_files(&self.path).map_err(flush_failed)?;
+        }
         // Creation syncs more than ordinary work has to.
         writer.pragma_update(None, "synchronous", self.durability.synchronous())?;
         // When to checkpoint is for the engine to say: not in the middle of somebody's write.
@@ -145,11 +161,25 @@ impl File {
                 Error::new(Code::StoreLocked, cause.message().to_owned())
             }
             Some(cause) if error.detail("cause").is_none() => {
-                error.with("cause", cause.message().to_owned())
+                let error = error.with("cause", cause.message().to_owned());
+                match self.vfs.damaged_pages(&self.path) {
+                    Ok(damaged) if error.code() == Code::ChecksumMismatch => damaged
+                        .last
+                        .map_or(error.clone(), |page| error.with("page", i64::from(page))),
+                    _ => error,
+                }
             }
             _ => error,
         }
     }
+}
+
+fn flush_failed(error: rsqlite_vfs::VfsError) -> Error {
+    Error::new(
+        Code::IoError,
+        format!("the file could not be flushed: {}", error.message()),
+    )
+    .with("sqliteCode", error.raw_code())
 }
 
 impl Connections {

@@ -168,8 +168,7 @@ impl<C: Collect> Engine<C> {
             return;
         };
         if all - moved >= LOG_FRAMES {
-            // A failure shows itself at the next write, or at closing.
-            let _ = connections.checkpoint();
+            self.checkpoint();
         }
         if all >= LOG_FRAMES_MAX
             && let Some(oldest) = self.scopes.oldest_snapshot()
@@ -189,7 +188,7 @@ impl<C: Collect> Engine<C> {
         if self.refuses_writes.is_none()
             && matches!(connections.log_frames(), Ok((all, moved)) if all - moved >= CHECKPOINT_FRAMES)
         {
-            let _ = connections.checkpoint();
+            self.checkpoint();
         }
     }
 

@@ -22,6 +22,7 @@ mod pool;
 mod request;
 mod scopes;
 mod stats;
+mod trust;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -99,6 +100,8 @@ pub struct Engine<C = Vec<Message>> {
     retries: u32,
     /// Why nothing is written any more: the file is damaged, or what was not flushed could not be cut off.
     refuses_writes: Option<Error>,
+    /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
+    is_trusted: bool,
     idle: Idle,
     counters: Counters,
 }
@@ -132,6 +135,7 @@ impl<C: Collect> Engine<C> {
         } = options.into();
         let file = File::new(storage, path, durability)?;
         let connections = file.connect()?;
+        let is_trusted = file.judge_seal(&connections)?;
         let mut info = file.info(&connections)?;
         info.epoch += 1;
         let mut engine = Self {
@@ -148,6 +152,7 @@ impl<C: Collect> Engine<C> {
             epoch_is_written: false,
             retries,
             refuses_writes: None,
+            is_trusted,
             idle: Idle::default(),
             counters: Counters::default(),
         };
@@ -303,6 +308,7 @@ impl<C: Collect> Engine<C> {
         self.roll_back();
         self.scopes.snapshots.clear();
         self.pool.clear();
+        let sealed_ms = self.seal_if_anything_was_written();
         let Some(connections) = self.connections.take() else {
             return Ok(());
         };
@@ -311,9 +317,12 @@ impl<C: Collect> Engine<C> {
             return Ok(());
         }
         // Closing would do this too, but could not say that it failed.
-        connections
-            .settle()
-            .map_err(|error| self.file.explain(error))
+        let settled = connections.settle();
+        drop(connections);
+        if let Some(sealed_ms) = sealed_ms.filter(|_| settled.is_ok()) {
+            self.file.keep_seal(sealed_ms);
+        }
+        settled.map_err(|error| self.file.explain(error))
     }
 
     /// Figures of the pool.
@@ -413,7 +422,9 @@ impl<C: Collect> Engine<C> {
             ended?;
             Ok(reply)
         });
-        result.map_err(|error| self.judge(error))
+        let reply = result.map_err(|error| self.judge(error))?;
+        self.expect_matching_pages()?;
+        Ok(reply)
     }
 
     /// Adds to an error what the storage says, and stops writing where the file is damaged.
@@ -515,10 +526,9 @@ impl<C: Collect> Engine<C> {
             }
             request.read(&open.connection, &mut visit)
         });
-        match result {
-            Ok(reply) => Ok(Answer { reply, messages }),
-            Err(error) => Err(self.judge(error)),
-        }
+        let reply = result.map_err(|error| self.judge(error))?;
+        self.expect_matching_pages()?;
+        Ok(Answer { reply, messages })
     }
 
     fn end_snapshot(&mut self, now_ms: f64, scope: u32) {

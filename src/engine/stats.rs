@@ -37,6 +37,7 @@ impl<C: Collect> Engine<C> {
             .as_ref()
             .and_then(|open| open.log_frames().ok());
         let (log_frames, log_frames_moved) = frames.unwrap_or_default();
+        let storage = self.file.vfs.figures();
         let whole = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         let counted = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
         let figures = [
@@ -55,6 +56,11 @@ impl<C: Collect> Engine<C> {
             ("reopened", counted(self.counters.reopened)),
             ("logFrames", log_frames),
             ("logFramesMoved", log_frames_moved),
+            ("storageReads", counted(storage.reads)),
+            ("storageReadBytes", counted(storage.read_bytes)),
+            ("storageWrites", counted(storage.writes)),
+            ("storageWrittenBytes", counted(storage.written_bytes)),
+            ("storageFlushes", counted(storage.flushes)),
             ("connections", whole(memory.len())),
             (
                 "connectionBytesMax",

@@ -183,6 +183,7 @@ impl<C: Collect> Engine<C> {
                     waiting.extend(self.sort_out(group, all, error));
                 }
                 Err(GroupFailure::Commit(error)) if group.len() == 1 => {
+                    self.make_room_after(&error);
                     let results = vec![Err(error.with_outcome(Outcome::NotApplied))];
                     self.settle_all(group, results);
                 }
@@ -210,6 +211,7 @@ impl<C: Collect> Engine<C> {
         error: Error,
     ) -> Vec<Waiting> {
         let mended = needs_reopening(&error) && self.reopen(&error).is_ok();
+        self.make_room_after(&error);
         let outcome = self.outcome_of_lost_writes();
         let mut again = Vec::new();
         for (at, mut waiting) in group.into_iter().enumerate() {
@@ -227,6 +229,16 @@ impl<C: Collect> Engine<C> {
             }
         }
         again
+    }
+
+    /// On a full disk, moves what is in the log into the file: the log begins anew in the room that it
+    /// has, so that something can still be deleted.
+    fn make_room_after(&mut self, error: &Error) {
+        if error.code() == Code::DiskFull
+            && let Some(connections) = &self.connections
+        {
+            let _ = connections.checkpoint();
+        }
     }
 
     /// What became of writes that were not acknowledged when the file was opened again: nothing is
@@ -271,11 +283,14 @@ impl<C: Collect> Engine<C> {
             results.push(result);
         }
         let nothing_to_keep = alone && results.iter().all(Result::is_err);
-        let ended = self.execute(if nothing_to_keep {
+        let end = if nothing_to_keep {
             "ROLLBACK"
         } else {
             "COMMIT"
-        });
+        };
+        let ended = self
+            .expect_matching_pages()
+            .and_then(|()| self.execute(end));
         if let Err(error) = ended {
             if !self.has_rolled_back() {
                 // Where this fails as well, the error of the commit says what matters.
@@ -305,6 +320,7 @@ impl<C: Collect> Engine<C> {
                 let reply = self.write(request.clone(), None, &mut |message| {
                     messages.message(message);
                 })?;
+                self.expect_matching_pages()?;
                 self.execute("COMMIT")?;
                 Ok(reply)
             });
@@ -665,6 +681,17 @@ impl<C: Collect> Engine<C> {
             connections.keep_log();
         }
         self.counters.reopened += 1;
+        if let Err(error) = self.file.vfs.cut_unflushed(&self.file.path) {
+            // What was not flushed may come back, or not: nothing more may be built upon it.
+            self.refuses_writes = Some(Error::new(
+                Code::IoError,
+                format!(
+                    "{} is not written to any more: what a failed flush has left could not be cut off: {}",
+                    self.file.path,
+                    error.message()
+                ),
+            ));
+        }
         let mut result = Err(cause.clone());
         for _ in 0..REOPENINGS {
             result = self.file.connect().map(|connections| {

@@ -131,6 +131,28 @@ pub fn write_epoch(connection: &Connection, epoch: i64) -> Result<()> {
     Ok(())
 }
 
+/// When the file was sealed last, epoch milliseconds.
+///
+/// # Errors
+/// What reading can fail with.
+pub fn sealed_at_ms(connection: &Connection) -> Result<Option<i64>> {
+    let sql = "SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'sealed_at'";
+    super::value(connection, sql, [])
+}
+
+/// Notes when the file is sealed.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn write_sealed_at(connection: &Connection, sealed_ms: i64) -> Result<()> {
+    let sql = "INSERT INTO store_meta (name, value) VALUES ('sealed_at', ?1)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    connection
+        .prepare_cached(sql)?
+        .execute([sealed_ms.to_string()])?;
+    Ok(())
+}
+
 /// One transaction in rollback mode, so that page 1 is in the file before there is a WAL: SQLite
 /// throws a WAL away that lies beside a file without pages. Truly one: setting `auto_vacuum` writes
 /// page 1, and outside of the transaction a crash would leave a file that nobody calls a store.

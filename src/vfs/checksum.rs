@@ -51,6 +51,8 @@ pub struct DamagedPages {
     pub pages: Vec<u32>,
     /// How many reads met one. A page read twice counts twice.
     pub reads: u64,
+    /// The one that was met last.
+    pub last: Option<u32>,
 }
 
 /// Whether a whole page matches the checksum in its last 8 bytes.
@@ -103,6 +105,7 @@ pub(super) struct PageChecks {
     policy: Cell<ChecksumPolicy>,
     named: RefCell<BTreeSet<u32>>,
     reads: Cell<u64>,
+    last: Cell<Option<u32>>,
 }
 
 impl PageChecks {
@@ -115,16 +118,19 @@ impl PageChecks {
         DamagedPages {
             pages: self.named.borrow().iter().copied().collect(),
             reads: self.reads.get(),
+            last: self.last.get(),
         }
     }
 
     pub fn forget_damage(&self) {
         self.named.borrow_mut().clear();
         self.reads.set(0);
+        self.last.set(None);
     }
 
     fn note(&self, page: u32) {
         self.reads.set(self.reads.get().saturating_add(1));
+        self.last.set(Some(page));
         let mut named = self.named.borrow_mut();
         if named.len() < MOST_NAMED {
             named.insert(page);
@@ -306,7 +312,7 @@ impl RawFile for CheckedFile {
             self.layout = Layout::Unknown;
         }
         let is_page = now.is_some_and(|page_bytes| {
-            bytes.len() == page_bytes && offset_bytes % as_u64(page_bytes) == 0
+            bytes.len() == page_bytes && offset_bytes.is_multiple_of(as_u64(page_bytes))
         });
         if is_page {
             let mut page = self.scratch(bytes.len())?;

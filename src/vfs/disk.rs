@@ -1,12 +1,16 @@
-//! A file of the storage as the layers above meet it: counted, and with no trust
-//! in a flush after one that failed.
+//! A file of the storage as the layers above meet it: counted, with no trust in a
+//! flush after one that failed, and with errors that SQLite takes for what they are.
 //!
-//! Systems report the loss of unwritten bytes to one flush and forget it: the
-//! next one succeeds, and the bytes are gone. So after a failure none succeeds
-//! here until the file is closed and opened again.
+//! - Systems report the loss of unwritten bytes to one flush and forget it: the
+//!   next one succeeds, and the bytes are gone. So after a failure none succeeds
+//!   here until the file is closed and opened again.
+//! - A change that fails is an I/O error or a full disk. SQLite then gives the
+//!   transaction up, which the WAL buffer relies on; after some other codes
+//!   (`SQLITE_BUSY`, `SQLITE_NOMEM`) it would go on with it, or try again.
 
 use std::rc::Rc;
 
+use rsqlite_vfs::ffi::{SQLITE_FULL, SQLITE_IOERR};
 use rsqlite_vfs::{VfsError, VfsErrorCode, VfsResult};
 
 use super::figures::{Counter, as_u64};
@@ -44,12 +48,16 @@ impl RawFile for DiskFile {
             figures.writes += 1;
             figures.written_bytes += as_u64(bytes.len());
         });
-        self.inner.write_at(bytes, offset_bytes)
+        self.inner
+            .write_at(bytes, offset_bytes)
+            .map_err(|error| final_error(error, VfsErrorCode::IoWrite))
     }
 
     fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
         self.counter.count(|figures| figures.truncations += 1);
-        self.inner.truncate(size_bytes)
+        self.inner
+            .truncate(size_bytes)
+            .map_err(|error| final_error(error, VfsErrorCode::IoTruncate))
     }
 
     fn sync(&mut self, data_only: bool) -> VfsResult<()> {
@@ -61,7 +69,9 @@ impl RawFile for DiskFile {
             ));
         }
         self.counter.count(|figures| figures.flushes += 1);
-        self.inner.sync(data_only)?;
+        self.inner
+            .sync(data_only)
+            .map_err(|error| final_error(error, VfsErrorCode::IoSync))?;
         self.flush_failed = false;
         Ok(())
     }
@@ -72,5 +82,22 @@ impl RawFile for DiskFile {
 
     fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
         self.inner.set_modified_ms(modified_ms)
+    }
+}
+
+fn final_error(error: VfsError, code: VfsErrorCode) -> VfsError {
+    const KIND: i32 = 0xff;
+    match error.raw_code() & KIND {
+        SQLITE_IOERR | SQLITE_FULL => error,
+        _ => with_code(error, code),
+    }
+}
+
+/// The same error under another SQLite code.
+pub(super) fn with_code(error: VfsError, code: VfsErrorCode) -> VfsError {
+    let renamed = VfsError::new(code, error.message().to_owned().into());
+    match error.system_error() {
+        Some(number) => renamed.with_system_error(number),
+        None => renamed,
     }
 }

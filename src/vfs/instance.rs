@@ -18,15 +18,14 @@ use rsqlite_vfs::{
 };
 
 use super::VfsOptions;
-use super::checksum::{CheckedFile, PageChecks};
-use super::disk::DiskFile;
+use super::checksum::PageChecks;
+use super::disk::with_code;
 use super::figures::Counter;
-use super::locks::{HandleId, LockTable};
+use super::locks::HandleId;
 use super::memory::MemoryFile;
+use super::shared_file::{SharedFile, layered};
 use super::storage::{OpenMode, RawFile, Storage};
-use super::wal_buffer::WalBuffer;
-use super::wal_index::WalIndex;
-use super::wal_space::{Unflushed, WalSpace};
+use super::wal_space::Unflushed;
 
 /// What all callbacks of one registered VFS share.
 pub(super) struct Instance {
@@ -108,7 +107,7 @@ impl Instance {
             return Ok(file);
         }
         let (raw, read_only) = self.open_raw(path, options)?;
-        let raw = self.layered(raw, path, options.kind())?;
+        let raw = layered(self, raw, path, options.kind())?;
         let file = Rc::new(SharedFile::new(raw, read_only, Some(path.into())));
         self.files
             .borrow_mut()
@@ -140,35 +139,6 @@ impl Instance {
             Err(error) if error.code() == VfsErrorCode::Busy => Err(error),
             Err(_) => Err(with_code(denied, VfsErrorCode::CantOpen)),
         }
-    }
-
-    /// Puts between SQLite and a file of the storage what its kind asks for.
-    fn layered(
-        &self,
-        raw: Box<dyn RawFile>,
-        path: &str,
-        kind: Option<FileKind>,
-    ) -> VfsResult<Box<dyn RawFile>> {
-        let raw: Box<dyn RawFile> = Box::new(DiskFile::new(raw, Rc::clone(&self.counter)));
-        Ok(match kind {
-            Some(FileKind::MainDb) if self.options.checksums => {
-                Box::new(CheckedFile::new(raw, self.checks(path), path))
-            }
-            Some(FileKind::Wal) => {
-                let space = Box::new(WalSpace::new(
-                    raw,
-                    Rc::clone(&self.counter),
-                    self.unflushed(path),
-                    self.options.wal_preallocation,
-                ));
-                if self.options.wal_buffer {
-                    Box::new(WalBuffer::new(space)?)
-                } else {
-                    space
-                }
-            }
-            _ => raw,
-        })
     }
 
     /// Ends one use of a file: the last one closes it.
@@ -212,61 +182,6 @@ impl OsCallback for Instance {
         self.guarded(VfsErrorCode::Error, || {
             self.storage.os().epoch_timestamp_in_ms()
         })
-    }
-}
-
-/// One file of the storage, open once and shared by its handles.
-pub(super) struct SharedFile {
-    raw: RefCell<Box<dyn RawFile>>,
-    read_only: bool,
-    /// `None` for an anonymous temporary file.
-    path: Option<String>,
-    /// Whether the file's name is known to be durable. Not so at first, even for
-    /// a file that was there: whoever made it may have died before its sync.
-    name_is_durable: Cell<bool>,
-    locks: RefCell<LockTable>,
-    wal_index: RefCell<WalIndex>,
-}
-
-impl SharedFile {
-    fn new(raw: Box<dyn RawFile>, read_only: bool, path: Option<String>) -> Self {
-        Self {
-            raw: RefCell::new(raw),
-            read_only,
-            name_is_durable: Cell::new(path.is_none()),
-            path,
-            locks: RefCell::default(),
-            wal_index: RefCell::default(),
-        }
-    }
-
-    /// Runs an action on the file. To be called within [`Instance::guarded`].
-    pub fn with_raw<T>(
-        &self,
-        code: VfsErrorCode,
-        action: impl FnOnce(&mut dyn RawFile) -> VfsResult<T>,
-    ) -> VfsResult<T> {
-        let mut raw = self
-            .raw
-            .try_borrow_mut()
-            .map_err(|_| VfsError::new(code, "the storage called back into its own file".into()))?;
-        action(&mut **raw)
-    }
-
-    /// Makes the file durable and, the first time, its name. To be called within
-    /// [`Instance::guarded`].
-    pub fn sync(&self, instance: &Instance, data_only: bool) -> VfsResult<()> {
-        self.with_raw(VfsErrorCode::IoSync, |raw| raw.sync(data_only))?;
-        if let Some(path) = &self.path
-            && !self.name_is_durable.get()
-        {
-            instance.storage.sync_directory(path)?;
-            instance
-                .counter
-                .count(|figures| figures.directory_flushes += 1);
-            self.name_is_durable.set(true);
-        }
-        Ok(())
     }
 }
 
@@ -501,15 +416,6 @@ impl VfsStore for Store {
             instance.forget(name);
             Ok(())
         })
-    }
-}
-
-/// The same error under another SQLite code.
-fn with_code(error: VfsError, code: VfsErrorCode) -> VfsError {
-    let renamed = VfsError::new(code, error.message().to_owned().into());
-    match error.system_error() {
-        Some(number) => renamed.with_system_error(number),
-        None => renamed,
     }
 }
 

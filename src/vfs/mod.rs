@@ -81,6 +81,7 @@ mod native;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod node;
 mod os;
+mod shared_file;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 #[doc(hidden)]
 pub mod simulated;

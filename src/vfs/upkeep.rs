@@ -9,7 +9,8 @@ use rsqlite_vfs::{FileKind, OpenAccess, OpenOptions, VfsError, VfsErrorCode, Vfs
 use super::Vfs;
 use super::checksum::{self, ChecksumPolicy, DamagedPages};
 use super::figures::Figures;
-use super::instance::{Instance, SharedFile, Store};
+use super::instance::{Instance, Store};
+use super::shared_file::SharedFile;
 
 impl Vfs {
     /// What reached the storage since this VFS was registered.
@@ -62,7 +63,8 @@ impl Vfs {
                 return Ok(());
             };
             if !instance.storage.exists(&path)? {
-                return Ok(());
+                // SQLite deletes a log that it is done with. It must not come back.
+                return instance.storage.sync_directory(&path);
             }
             with_file(instance, &path, FileKind::Wal, |file| {
                 file.with_raw(VfsErrorCode::IoTruncate, |raw| {

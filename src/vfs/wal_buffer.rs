@@ -9,13 +9,16 @@
 //! - No call returns while a whole commit frame is held: a commit that SQLite
 //!   takes for written is in the file. So what is held belongs to an open
 //!   transaction, or to one that was rolled back.
-//! - Held are whole runs of frames in order only. Whatever SQLite writes
-//!   elsewhere (checksums it computes anew, frames in the place of those of a
-//!   rolled back transaction) goes through to the file, after what is held.
-//! - After a write that failed nothing is held, and the file is cut to where that
-//!   write began: no part of the failed transaction is left to be found by the
+//! - SQLite writes a frame's header where its last valid frame ends. So a header
+//!   in the midst of what is held makes all behind it void: that was rolled back.
+//! - Held are whole runs of frames in order only. Whatever SQLite writes elsewhere
+//!   (a page once more, in a frame that went to the file already; checksums that
+//!   it computes anew after the commit frame) goes through to the file.
+//! - After a write of a commit that failed nothing is held, and the file is cut to
+//!   where that write began: no part of the transaction is left to be found by the
 //!   next owner. SQLite rolls it back and begins again at the same place.
-//! - Before a sync, and at [`SPILL_BYTES`], what is held is written.
+//! - Before a sync, and at [`SPILL_BYTES`], what is held is written. Where that
+//!   fails it stays held, since it may not be its writer who hears of it.
 //!
 //! It must not know what the pages mean, nor which of them are committed but by
 //! the size of the database in a frame's header.
@@ -89,10 +92,6 @@ impl WalBuffer {
         Some(offset_bytes - beyond_header % self.frame_bytes()?)
     }
 
-    fn is_frame_start(&self, offset_bytes: u64) -> bool {
-        self.frame_start(offset_bytes) == Some(offset_bytes)
-    }
-
     /// Where `bytes` lie in what is held, if all of them do.
     fn held_index(&self, offset_bytes: u64, length: usize) -> Option<usize> {
         let index = usize::try_from(offset_bytes.checked_sub(self.start)?).ok()?;
@@ -100,35 +99,42 @@ impl WalBuffer {
         fits.then_some(index)
     }
 
+    /// Drops what was held from a position on.
+    fn forget_from(&mut self, offset_bytes: u64) {
+        let kept = offset_bytes.saturating_sub(self.start);
+        if let Ok(kept) = usize::try_from(kept) {
+            self.held.truncate(kept);
+        }
+    }
+
+    fn is_frame_header(&self, bytes: &[u8], offset_bytes: u64) -> bool {
+        bytes.len() == FRAME_HEADER_BYTES && self.frame_start(offset_bytes) == Some(offset_bytes)
+    }
+
     fn way(&self, bytes: &[u8], offset_bytes: u64) -> Way {
         if offset_bytes == 0 && bytes.len() == WAL_HEADER_BYTES {
             return Way::Restart;
         }
-        let Some(page_bytes) = self.page_bytes else {
-            return Way::Through;
+        let goes_on = if self.is_frame_header(bytes, offset_bytes) {
+            if self.held.is_empty() {
+                offset_bytes >= self.written_end
+            } else {
+                offset_bytes == self.end()
+            }
+        } else {
+            let is_page_of = |header: u64| {
+                Some(bytes.len()) == self.page_bytes && self.frame_start(header) == Some(header)
+            };
+            offset_bytes == self.end()
+                && self.held.len() >= FRAME_HEADER_BYTES
+                && is_page_of(offset_bytes - as_u64(FRAME_HEADER_BYTES))
         };
-        let is_header = bytes.len() == FRAME_HEADER_BYTES && self.is_frame_start(offset_bytes);
-        if self.held.is_empty() {
-            return if is_header && offset_bytes >= self.written_end {
-                Way::Append
-            } else {
-                Way::Through
-            };
-        }
-        if offset_bytes == self.end() {
-            let is_page = bytes.len() == page_bytes
-                && self
-                    .frame_start(offset_bytes)
-                    .is_some_and(|start| offset_bytes - start == as_u64(FRAME_HEADER_BYTES));
-            return if is_header || is_page {
-                Way::Append
-            } else {
-                Way::Through
-            };
+        if goes_on {
+            return Way::Append;
         }
         match self.held_index(offset_bytes, bytes.len()) {
-            Some(index) => Way::Replace(index),
-            None => Way::Through,
+            Some(index) if !self.held.is_empty() => Way::Replace(index),
+            _ => Way::Through,
         }
     }
 
@@ -144,28 +150,39 @@ impl WalBuffer {
         held_frame().is_some_and(|header| header[4..8] != [0; 4])
     }
 
-    /// Writes what is held. Nothing is held afterwards, whatever came of it.
+    /// Writes what is held. Where that fails it stays held.
     fn hand_over(&mut self) -> VfsResult<()> {
         if self.held.is_empty() {
             return Ok(());
         }
-        // Taken out first, so that not even a panic of the storage leaves it behind.
-        let mut held = std::mem::take(&mut self.held);
-        let (start, end) = (self.start, self.start + as_u64(held.len()));
-        let written = self.inner.write_at(&held, start);
-        match &written {
+        self.inner.write_at(&self.held, self.start)?;
+        self.written_end = self.written_end.max(self.end());
+        self.forget_from(self.start);
+        self.held.shrink_to(KEPT_BYTES);
+        Ok(())
+    }
+
+    /// Writes what is held, a commit frame at its end. Where that fails, even by a
+    /// panic of the storage, it is not held any more.
+    fn commit(&mut self) -> VfsResult<()> {
+        let held = std::mem::take(&mut self.held);
+        let end = self.start + as_u64(held.len());
+        let written = self.inner.write_at(&held, self.start);
+        match written {
             Ok(()) => self.written_end = self.written_end.max(end),
-            Err(_) => {
-                // Perhaps all of it arrived. The error at hand says more than one of cutting.
-                let _ = self.cut_to(start);
-                self.written_end = self.written_end.min(start);
-            }
+            Err(_) => self.abandon(self.start),
         }
-        if held.capacity() <= KEPT_BYTES {
-            held.clear();
-            self.held = held;
-        }
+        self.held = held;
+        self.held.clear();
+        self.held.shrink_to(KEPT_BYTES);
         written
+    }
+
+    /// Takes a failed transaction's frames from the file, as far as that succeeds:
+    /// the error at hand says more than one of cutting.
+    fn abandon(&mut self, start: u64) {
+        let _ = self.cut_to(start);
+        self.written_end = self.written_end.min(start);
     }
 
     fn cut_to(&mut self, size_bytes: u64) -> VfsResult<()> {
@@ -176,11 +193,18 @@ impl WalBuffer {
     }
 
     fn write_through(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
-        self.hand_over()?;
-        self.inner.write_at(bytes, offset_bytes)?;
         let end = offset_bytes + as_u64(bytes.len());
-        self.written_end = self.written_end.max(end);
-        Ok(())
+        if offset_bytes < self.end() && self.start < end {
+            self.hand_over()?;
+        }
+        let written = self.inner.write_at(bytes, offset_bytes);
+        match (&written, self.frame_start(offset_bytes)) {
+            (Ok(()), _) => self.written_end = self.written_end.max(end),
+            // SQLite writes over frames of its open transaction only.
+            (Err(_), Some(start)) => self.abandon(start),
+            (Err(_), None) => {}
+        }
+        written
     }
 }
 
@@ -216,6 +240,9 @@ impl RawFile for WalBuffer {
     }
 
     fn write_at(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
+        if self.is_frame_header(bytes, offset_bytes) {
+            self.forget_from(offset_bytes);
+        }
         match self.way(bytes, offset_bytes) {
             Way::Through => return self.write_through(bytes, offset_bytes),
             Way::Replace(index) => {
@@ -223,11 +250,12 @@ impl RawFile for WalBuffer {
             }
             way => {
                 if matches!(way, Way::Restart) {
-                    self.held.clear();
+                    self.forget_from(0);
                     self.page_bytes = page_bytes(bytes);
                     self.written_end = 0;
                 }
                 if self.held.try_reserve(bytes.len()).is_err() {
+                    self.hand_over()?;
                     return self.write_through(bytes, offset_bytes);
                 }
                 if self.held.is_empty() {
@@ -236,8 +264,12 @@ impl RawFile for WalBuffer {
                 self.held.extend_from_slice(bytes);
             }
         }
-        let is_full = self.held.len() >= SPILL_BYTES && self.is_frame_start(self.end());
-        if is_full || self.page_bytes.is_none() || self.completes_a_commit(offset_bytes) {
+        if self.completes_a_commit(offset_bytes) {
+            return self.commit();
+        }
+        let ends_a_frame = self.frame_start(self.end()) == Some(self.end());
+        let is_full = self.held.len() >= SPILL_BYTES && ends_a_frame;
+        if is_full || self.page_bytes.is_none() {
             self.hand_over()?;
         }
         Ok(())
@@ -246,7 +278,7 @@ impl RawFile for WalBuffer {
     fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
         let lies_beyond = size_bytes <= self.start && size_bytes <= self.inner.size_bytes()?;
         if lies_beyond {
-            self.held.clear();
+            self.forget_from(size_bytes);
         } else {
             self.hand_over()?;
         }
