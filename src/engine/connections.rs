@@ -158,6 +158,10 @@ impl File {
         );
         match self.vfs.last_error().filter(|_| told) {
             Some(cause) if cause.code() == VfsErrorCode::Busy => {
+                // SQLite asks for locks that it need not get, also while it deals with another error.
+                if error.code() != Code::Busy {
+                    return error;
+                }
                 Error::new(Code::StoreLocked, cause.message().to_owned())
             }
             Some(cause) if error.detail("cause").is_none() => {
@@ -268,7 +272,8 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
         let read = if header.is_empty() {
             0
         } else {
-            file.read_at(header, 0)?
+            // A place that is broken may claim to have given more than it was asked for.
+            file.read_at(header, 0)?.min(header.len())
         };
         Ok((file.size_bytes()?, read))
     };
