@@ -64,8 +64,16 @@ impl File {
         })
     }
 
-    /// Opens the connections; the first of them recovers what a killed owner has left.
+    /// Opens the connections; the first of them recovers what a killed owner has left. What a failed
+    /// flush has left is cut off before: it may be on the disk, or not, and must not be found.
     pub(super) fn connect(&self) -> Result<Connections> {
+        self.vfs.cut_unflushed(&self.path).map_err(|error| {
+            let told = format!(
+                "what a failed flush has left of the log could not be cut off: {}",
+                error.message()
+            );
+            Error::new(Code::IoError, told).with("sqliteCode", error.raw_code())
+        })?;
         self.try_connect().map_err(|error| self.explain(error))
     }
 
@@ -156,22 +164,24 @@ impl File {
             error.code(),
             Code::IoError | Code::DiskFull | Code::ReadOnly | Code::Busy | Code::ChecksumMismatch
         );
-        match self.vfs.last_error().filter(|_| told) {
-            Some(cause) if cause.code() == VfsErrorCode::Busy => {
-                // SQLite asks for locks that it need not get, also while it deals with another error.
-                if error.code() != Code::Busy {
-                    return error;
-                }
-                Error::new(Code::StoreLocked, cause.message().to_owned())
-            }
-            Some(cause) if error.detail("cause").is_none() => {
-                let error = error.with("cause", cause.message().to_owned());
-                match self.vfs.damaged_pages(&self.path) {
-                    Ok(damaged) if error.code() == Code::ChecksumMismatch => damaged
-                        .last
-                        .map_or(error.clone(), |page| error.with("page", i64::from(page))),
-                    _ => error,
-                }
+        // What failed last may have been something else, long ago.
+        let cause = self.vfs.last_error().filter(|cause| {
+            let primary = |code: i64| code & 0xff;
+            told && error.number("sqliteCode").map(primary)
+                == Some(primary(cause.raw_code().into()))
+        });
+        let Some(cause) = cause.filter(|_| error.detail("cause").is_none()) else {
+            return error;
+        };
+        if error.code() == Code::Busy {
+            return Error::new(Code::StoreLocked, cause.message().to_owned());
+        }
+        let damaged = self.vfs.damaged_pages(&self.path).ok();
+        let page = damaged.and_then(|damaged| damaged.last);
+        let error = error.with("cause", cause.message().to_owned());
+        match page {
+            Some(page) if error.code() == Code::ChecksumMismatch => {
+                error.with("page", i64::from(page))
             }
             _ => error,
         }
@@ -285,7 +295,14 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
     }
     let mut header = vec![0; schema::header_bytes()];
     let (_, read) = size_bytes(&path, &mut header).map_err(failed)?;
-    let found = schema::judge_header(&header[..read], &path)?;
+    let header = header.get(..read).ok_or_else(|| {
+        let told = format!(
+            "reading {path} gave {read} bytes where {} were asked for",
+            header.len()
+        );
+        Error::new(Code::IoError, told).with("path", path.clone())
+    })?;
+    let found = schema::judge_header(header, &path)?;
     let (wal_bytes, _) = size_bytes(&format!("{path}-wal"), &mut []).map_err(failed)?;
     if found == Found::Nothing && wal_bytes > 0 {
         // SQLite would delete the log of a file that has no pages.

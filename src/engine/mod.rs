@@ -98,7 +98,7 @@ pub struct Engine<C = Vec<Message>> {
     /// Whether this owner's epoch stands in the file yet.
     epoch_is_written: bool,
     retries: u32,
-    /// Why nothing is written any more: the file is damaged, or what was not flushed could not be cut off.
+    /// Why nothing is written any more: the file is damaged.
     refuses_writes: Option<Error>,
     /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
     is_trusted: bool,

@@ -220,8 +220,7 @@ impl<C: Collect> Engine<C> {
                 waiting.runs += 1;
             }
             let for_good = to_blame && (!mended || waiting.runs > self.retries);
-            let refused = self.refuses_writes.is_some() && outcome == Outcome::Unknown;
-            if for_good || refused {
+            if for_good {
                 let error = error.clone().with_outcome(outcome);
                 self.events.push(waiting.settle(Err(error)));
             } else {
@@ -242,11 +241,12 @@ impl<C: Collect> Engine<C> {
     }
 
     /// What became of writes that were not acknowledged when the file was opened again: nothing is
-    /// left of them, unless what was not flushed could not be cut off.
+    /// left of them. Where it could not be opened, the next owner may find them.
     fn outcome_of_lost_writes(&self) -> Outcome {
-        match &self.refuses_writes {
-            Some(error) if error.code() != Code::Corrupt => Outcome::Unknown,
-            _ => Outcome::NotApplied,
+        if self.connections.is_some() {
+            Outcome::NotApplied
+        } else {
+            Outcome::Unknown
         }
     }
 
@@ -686,17 +686,6 @@ impl<C: Collect> Engine<C> {
             connections.keep_log();
         }
         self.counters.reopened += 1;
-        if let Err(error) = self.file.vfs.cut_unflushed(&self.file.path) {
-            // What was not flushed may come back, or not: nothing more may be built upon it.
-            self.refuses_writes = Some(Error::new(
-                Code::IoError,
-                format!(
-                    "{} is not written to any more: what a failed flush has left could not be cut off: {}",
-                    self.file.path,
-                    error.message()
-                ),
-            ));
-        }
         let mut result = Err(cause.clone());
         for _ in 0..REOPENINGS {
             result = self.file.connect().map(|connections| {
