@@ -336,7 +336,12 @@ impl<C: Collect> Engine<C> {
             }
             runs += 1;
             if !needs_reopening(&error) {
-                return Err(error);
+                // Of a run before this one something may be left.
+                return Err(if runs > 1 {
+                    error.with_outcome(self.outcome_of_lost_writes())
+                } else {
+                    error
+                });
             }
             if self.reopen(&error).is_err() || runs > self.retries {
                 return Err(error.with_outcome(self.outcome_of_lost_writes()));
