@@ -8,7 +8,7 @@
  */
 
 export const searched = {
-  /** In ten messages or so of 100,000. */
+  /** In a handful of messages of 100,000. */
   rare: 'zyxomatic',
   /** In about a fifth of the messages. */
   common: 'nalo',
@@ -42,6 +42,13 @@ export function randomFrom(seed) {
 
 const normal = (random) => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 const lognormal = (random, median, sigma) => median * Math.exp(sigma * normal(random));
+
+/** The first characters of a text, without half of a surrogate pair at the end. */
+const cut = (text, length) =>
+  text
+    .slice(0, length)
+    .replace(/[\ud800-\udbff]$/, '')
+    .trim();
 
 const consonants = ['b', 'd', 'f', 'k', 'l', 'm', 'n', 'p', 'r', 's', 't', 'v', 'z', 'st', 'tr', 'gl'];
 const vowels = ['a', 'e', 'i', 'o', 'u', 'ai', 'ou'];
@@ -105,7 +112,7 @@ function makeWriter(random) {
       if (chance < 0.08) text += chance < 0.01 ? '.\n' : '.';
       text += ` ${kind !== undefined && chance > 0.92 ? pick(kind) : vocabulary[zipf()]}`;
     }
-    return text.length > longest_characters ? text.slice(0, longest_characters).trim() : text;
+    return text.length > longest_characters ? cut(text, longest_characters) : text;
   };
 }
 
@@ -142,7 +149,7 @@ export function makeChats(seed, size, { long = long_session.messages } = {}) {
   const turns = [];
   const addSession = (id, count, start_ms, pause_ms) => {
     const bot = botOf();
-    sessions.push({ id, botId: bot.id, title: `${write().slice(0, 40).trim()}`, createdAt: Math.floor(start_ms) });
+    sessions.push({ id, botId: bot.id, title: cut(write(), 40), createdAt: Math.floor(start_ms) });
     let at_ms = start_ms;
     for (let i = 0; i < count; i++) {
       at_ms += pause_ms * (0.2 + random() * 1.6);
@@ -152,7 +159,7 @@ export function makeChats(seed, size, { long = long_session.messages } = {}) {
   let start_ms = first_ms;
   const long_pause_ms = (size * 20_000) / Math.max(1, long);
   if (long > 0) addSession(long_session.id, long, first_ms, long_pause_ms);
-  for (let made = 0; made < size; ) {
+  for (let made = 0; made < size;) {
     const count = Math.min(size - made, Math.max(2, Math.round(lognormal(random, median_session_messages, 1.1))));
     addSession(`session-${idOf('0', sessions.length, random)}`, count, start_ms, 60_000);
     made += count;
@@ -164,20 +171,19 @@ export function makeChats(seed, size, { long = long_session.messages } = {}) {
   const messages = turns.map(({ at_ms, session, assistant, bot }, i) => {
     last_ms = Math.max(last_ms + 1, Math.floor(at_ms));
     const content = write();
-    return {
+    const message = {
       sessionId: sessions[session].id,
       id: idOf('1', i, random),
       botId: bot.id,
       role: assistant ? 'assistant' : 'user',
       content,
       createdAt: last_ms,
-      ...(assistant
-        ? {
-            model: bot.model,
-            usage: { inputTokens: 20 + Math.floor(random() * 2_000), outputTokens: Math.ceil(content.length / 4) },
-          }
-        : {}),
     };
+    if (assistant) {
+      message.model = bot.model;
+      message.usage = { inputTokens: 20 + Math.floor(random() * 2_000), outputTokens: Math.ceil(content.length / 4) };
+    }
+    return message;
   });
   return { bots: botList, sessions, messages };
 }

@@ -36,7 +36,8 @@ export async function bringPeers() {
   return contestants.map((contestant) => {
     const node = contestant.node24 ? node24_path : process.execPath;
     const error = missing(contestant, node, failure);
-    return { ...contestant, node, version: error === undefined ? versionOf(contestant, node) : undefined, error };
+    const version = error === undefined ? versionOf(contestant, node) : undefined;
+    return Object.assign({}, contestant, { node, version, error });
   });
 }
 

@@ -64,10 +64,12 @@ export class Results {
         const result = summarize(this.#rounds(size, row.id, name), against);
         const failure = this.#failures.find((failed) => failed.contestant === name && failed.size === size);
         if (result !== undefined) results[name] = result;
-        else if (this.#missing.has(`${name} ${row.id}`)) results[name] = { missing: this.#missing.get(`${name} ${row.id}`) };
-        else if (failure !== undefined && name !== 'disk') results[name] = { missing: `${failure.group}: ${failure.error}` };
+        else if (this.#missing.has(`${name} ${row.id}`))
+          results[name] = { missing: this.#missing.get(`${name} ${row.id}`) };
+        else if (failure !== undefined && name !== 'disk')
+          results[name] = { missing: `${failure.group}: ${failure.error}` };
       }
-      return { ...row, results };
+      return Object.assign({}, row, { results });
     });
   }
 
@@ -76,10 +78,13 @@ export class Results {
     const { options, machine, contestants } = this.#about;
     const { seed, size, rounds, samples, quick } = options;
     const sizes = [...new Set([...this.#samples.keys()].map((key) => JSON.parse(key)[0]))].toSorted((a, b) => a - b);
-    const goals = further.map((goal) => ({
-      ...goal,
-      ...summarize(this.#rounds(size, goal.id, goal.contestant), this.#rounds(size, goal.id, goal.against)),
-    }));
+    const goals = further.map((goal) =>
+      Object.assign(
+        {},
+        goal,
+        summarize(this.#rounds(size, goal.id, goal.contestant), this.#rounds(size, goal.id, goal.against)),
+      ),
+    );
     return {
       machine,
       options: { seed, size, rounds, samples, quick },

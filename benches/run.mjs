@@ -7,7 +7,17 @@
  */
 import { spawn } from 'node:child_process';
 import {
-  closeSync, cpSync, existsSync, fsyncSync, mkdirSync, openSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync,
+  closeSync,
+  cpSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { root, step } from '../scripts/process.mjs';
@@ -80,7 +90,10 @@ export class Runner {
       mkdirSync(base, { recursive: true });
       await step(`store of ${size.toLocaleString('en')} messages: ${contestant.base}`, async () => {
         const result = await this.#run(contestant, { group: 'prepare', size, folder: base });
-        if (result.error !== undefined) contestant.error = `making its store: ${result.error}`;
+        if (result.error === undefined) return;
+        for (const each of contestants)
+          if (each.base === contestant.base) each.error = `making its store: ${result.error}`;
+        console.log(`- ${contestant.base}: ${contestant.error}`);
       });
     }
   }
@@ -126,7 +139,17 @@ export class Runner {
     rmSync(out, { force: true });
     const facts = this.#facts(size);
     const { seed, samples } = this.#options;
-    const job = { group, size, folder, out, seed, samples, facts, module: contestant.module, options: contestant.options };
+    const job = {
+      group,
+      size,
+      folder,
+      out,
+      seed,
+      samples,
+      facts,
+      module: contestant.module,
+      options: contestant.options,
+    };
     if (group === 'cold') job.session = JSON.parse(readFileSync(facts, 'utf8')).sessions[0];
     job.started_ms = performance.timeOrigin + performance.now();
     const [command, ...args] = [...before, contestant.node, '--no-warnings', worker, JSON.stringify(job)];

@@ -34,7 +34,8 @@ function watchWasm() {
 
 async function contestant() {
   const library = await import(`./contestants/${job.module}.mjs`);
-  return (folder, options) => library.open(folder, { durability: 'strict', searchable: true, ...job.options, ...options });
+  return (folder, options) =>
+    library.open(folder, { durability: 'strict', searchable: true, ...job.options, ...options });
 }
 
 /** From the start of the process to the first page of messages: what somebody waits for who opens a program. */

@@ -46,14 +46,17 @@ function readOptions() {
   });
   const number = (name, fallback) => {
     const value = Number(values[name] ?? fallback);
-    if (!Number.isInteger(value) || value < 1) throw new Failure(`--${name}: expected a whole number from 1, received ${values[name]}`);
+    if (!Number.isInteger(value) || value < 1)
+      throw new Failure(`--${name}: expected a whole number from 1, received ${values[name]}`);
     return value;
   };
   const list = (name) => values[name]?.split(',');
   const names = list('contestants') ?? known.map(({ name }) => name);
   const unknown = names.filter((name) => known.every((contestant) => contestant.name !== name));
   if (unknown.length > 0)
-    throw new Failure(`--contestants: expected some of ${known.map(({ name }) => name).join(', ')}, received ${unknown.join(', ')}`);
+    throw new Failure(
+      `--contestants: expected some of ${known.map(({ name }) => name).join(', ')}, received ${unknown.join(', ')}`,
+    );
   return {
     quick: values.quick,
     grow: values.grow,
@@ -73,7 +76,8 @@ function chosenGroups(words) {
   const names = ['cold', ...Object.keys(groups)].filter((name) => name !== 'prepare' && name !== 'disk');
   if (words === undefined) return names;
   const chosen = names.filter((name) => words.some((word) => name.includes(word)));
-  if (chosen.length === 0) throw new Failure(`--rows: expected part of one of ${names.join(', ')}, received ${words.join()}`);
+  if (chosen.length === 0)
+    throw new Failure(`--rows: expected part of one of ${names.join(', ')}, received ${words.join()}`);
   return chosen;
 }
 
@@ -109,7 +113,8 @@ await main(async () => {
   await build();
   const all = await bringPeers();
   const contestants = all.filter(({ name }) => options.names.includes(name));
-  for (const { title, error } of contestants) if (error !== undefined) console.log(`- ${title}: not measured: ${error}`);
+  for (const { title, error } of contestants)
+    if (error !== undefined) console.log(`- ${title}: not measured: ${error}`);
   console.log(`seed ${options.seed}, ${options.size} messages, ${options.rounds} rounds, ${names.length} groups`);
 
   const runner = new Runner(options.folder, options);
@@ -126,14 +131,18 @@ await main(async () => {
           results.add({ contestant, group, size, round }, result);
           const what = result.error === undefined ? '' : `: ${result.error}`;
           if (result.error !== undefined || done % 20 === 0)
-            console.log(`  ${size} messages, round ${round + 1}, ${done}/${jobs.length} ${contestant.name} ${group}${what}`);
+            console.log(
+              `  ${size} messages, round ${round + 1}, ${done}/${jobs.length} ${contestant.name} ${group}${what}`,
+            );
         });
       }
     };
     await measure(contestants, names, options.size, options.rounds);
     if (options.rows === undefined && !options.quick) {
       const compared = contestants.filter(({ name }) => [subject, reference].includes(name));
-      const growing = Object.keys(groups).filter((name) => groups[name].grows).concat('cold');
+      const growing = Object.keys(groups)
+        .filter((name) => groups[name].grows)
+        .concat('cold');
       const sizes = [small_size, ...(options.grow ? [large_size] : [])].filter((size) => size !== options.size);
       for (const size of sizes) await measure(compared, growing, size, size === large_size ? 1 : 2);
     }
@@ -145,7 +154,9 @@ await main(async () => {
     if (options.whole) writeReport(summary);
     console.log(`\n${file}${options.whole ? ', docs/performance.md' : ''}`);
     if (summary.mismatches.length > 0)
-      throw new Failure(`answers differ between contestants:\n${summary.mismatches.map((line) => `  ${line}`).join('\n')}`);
+      throw new Failure(
+        `answers differ between contestants:\n${summary.mismatches.map((line) => `  ${line}`).join('\n')}`,
+      );
     if (summary.failures.some(({ contestant }) => contestant.startsWith(subject)))
       throw new Failure('chatstore failed in rows of its own');
   } finally {

@@ -86,7 +86,10 @@ export async function open(folder, { durability, searchable }) {
       rows(`SELECT ${fields} FROM messages WHERE bot_id = $1 ORDER BY created_at DESC LIMIT $2`, [botId, limit]),
     pageOfSession: async (sessionId, limit) =>
       (
-        await rows(`SELECT ${fields} FROM messages WHERE session_id = $1 ORDER BY seq DESC LIMIT $2`, [sessionId, limit])
+        await rows(`SELECT ${fields} FROM messages WHERE session_id = $1 ORDER BY seq DESC LIMIT $2`, [
+          sessionId,
+          limit,
+        ])
       ).toReversed(),
     readSession: (sessionId) => rows(`SELECT ${fields} FROM messages WHERE session_id = $1 ORDER BY seq`, [sessionId]),
     listSessions: (limit) =>

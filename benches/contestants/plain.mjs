@@ -48,7 +48,7 @@ const fts5 = `
 
 // Where a library is built without FTS5: no ranking, so the newest come first.
 const fts4 = `
-  CREATE VIRTUAL TABLE messages_fts USING fts4 (content = "messages", content, tokenize=unicode61 "remove_diacritics=2");
+  CREATE VIRTUAL TABLE messages_fts USING fts4 (content="messages", content, tokenize=unicode61 "remove_diacritics=2");
   CREATE TRIGGER messages_insert AFTER INSERT ON messages WHEN NEW.status <> 'streaming' BEGIN
     INSERT INTO messages_fts (docid, content) VALUES (NEW.seq, NEW.content);
   END;
@@ -141,7 +141,9 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
           return result;
         };
   };
-  const append = write((token, id) => statement('UPDATE messages SET content = content || ? WHERE id = ?').run(token, id));
+  const append = write((token, id) =>
+    statement('UPDATE messages SET content = content || ? WHERE id = ?').run(token, id),
+  );
   const finish = write((id) => statement(`UPDATE messages SET status = 'complete' WHERE id = ?`).run(id));
   const insertOne = write((message) => {
     insert(message);
@@ -167,7 +169,7 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
       for (const [sessionId, at] of last) touch(sessionId, at);
     }),
     pageOfBot: (botId, limit) => limited(reads.pageOfBot, limit).all(botId),
-    pageOfSession: (sessionId, limit) => limited(reads.pageOfSession, limit).all(sessionId).reverse(),
+    pageOfSession: (sessionId, limit) => limited(reads.pageOfSession, limit).all(sessionId).toReversed(),
     readSession: (sessionId) => statement(reads.readSession).all(sessionId),
     listSessions: (limit) => limited(reads.listSessions, limit).all(),
     update: write(({ id }, content) =>
@@ -175,7 +177,10 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
     ),
     deleteBefore: write((before) => Number(statement('DELETE FROM messages WHERE created_at < ?').run(before).changes)),
     search: (text, limit) => limited(search.page, limit).all(text),
-    matches: (text) => statement(search.matches).all(text).map((row) => row.id),
+    matches: (text) =>
+      statement(search.matches)
+        .all(text)
+        .map((row) => row.id),
     startReply(message) {
       insertOne({ ...message, content: '', status: 'streaming' });
       return {

@@ -42,7 +42,7 @@ export async function open(folder, { durability, searchable }) {
       const image = db.export();
       configure();
       const file = openSync(`${path}.new`, 'w');
-      for (let written = 0; written < image.length; ) written += writeSync(file, image, written);
+      for (let written = 0; written < image.length;) written += writeSync(file, image, written);
       if (durability !== 'relaxed') fdatasyncSync(file);
       closeSync(file);
       renameSync(`${path}.new`, path);
