@@ -76,7 +76,8 @@ export class Results {
   /** Everything, as plain data. */
   summary() {
     const { options, machine, contestants } = this.#about;
-    const { seed, size, rounds, samples, quick } = options;
+    const { seed, size, samples, quick } = options;
+    const rounds = Math.max(0, ...[...this.#samples.values()].map((each) => each.length));
     const sizes = [...new Set([...this.#samples.keys()].map((key) => JSON.parse(key)[0]))].toSorted((a, b) => a - b);
     const goals = further.map((goal) =>
       Object.assign(

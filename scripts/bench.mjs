@@ -3,7 +3,8 @@
  *
  *   --quick              a small store and one round, in under two minutes: to see that it works
  *   --size N             messages in the store, beside one chat of 10,000 (default 100,000)
- *   --rounds N           default 5; heavy rows at most 2
+ *   --rounds N           at most so many, default 5; of the bulks of 100,000 at most 2
+ *   --minutes N          begins no round that would end later, default 15; the first is always run
  *   --rows A,B           only groups of rows that contain one of these
  *   --contestants A,B    only these (chatstore and better-sqlite3-12 are what ratios are made of)
  *   --grow               also a store of 1,000,000 messages
@@ -39,6 +40,7 @@ function readOptions() {
       rows: { type: 'string' },
       contestants: { type: 'string' },
       rounds: { type: 'string' },
+      minutes: { type: 'string' },
       size: { type: 'string' },
       seed: { type: 'string', default: '1' },
       folder: { type: 'string', default: 'target/bench' },
@@ -63,6 +65,7 @@ function readOptions() {
     rows: list('rows'),
     names,
     rounds: number('rounds', values.quick ? 1 : 5),
+    minutes: number('minutes', 15),
     size: number('size', values.quick ? 5_000 : 100_000),
     samples: values.quick ? 40 : 200,
     seed: number('seed', 1),
@@ -109,13 +112,16 @@ async function machine(options) {
 
 await main(async () => {
   const options = readOptions();
+  const begun_ms = performance.now();
   const names = chosenGroups(options.rows);
   await build();
   const all = await bringPeers();
   const contestants = all.filter(({ name }) => options.names.includes(name));
   for (const { title, error } of contestants)
     if (error !== undefined) console.log(`- ${title}: not measured: ${error}`);
-  console.log(`seed ${options.seed}, ${options.size} messages, ${options.rounds} rounds, ${names.length} groups`);
+  console.log(
+    `seed ${options.seed}, ${options.size} messages, ${options.rounds} rounds at most, ${names.length} groups`,
+  );
 
   const runner = new Runner(options.folder, options);
   try {
@@ -124,6 +130,7 @@ await main(async () => {
       await runner.prepare(who, size);
       for (const contestant of who) results.addSize(contestant, size, runner.sizeOf(contestant, size));
       for (let round = 0; round < rounds; round++) {
+        const start_ms = performance.now();
         const jobs = jobsOf(who, groupNames, size, round, options);
         let done = 0;
         await runner.round(jobs, ({ contestant, group }, result) => {
@@ -135,6 +142,8 @@ await main(async () => {
               `  ${size} messages, round ${round + 1}, ${done}/${jobs.length} ${contestant.name} ${group}${what}`,
             );
         });
+        const end_ms = performance.now();
+        if (end_ms - begun_ms + (end_ms - start_ms) > options.minutes * 60_000) break;
       }
     };
     await measure(contestants, names, options.size, options.rounds);
