@@ -316,7 +316,7 @@ export class Link implements ConnectionEvents {
   }
 
   /** @internal An event of the connection. */
-  gone(): void {
+  gone(closed: boolean): void {
     this.#goneEarly = this.#connecting !== undefined;
     this.#connection = undefined;
     this.#abandoned.clear();
@@ -330,6 +330,9 @@ export class Link implements ConnectionEvents {
       } else if (call.scope !== 0 && !isCommit(call)) {
         this.#settle(call);
         call.reject(goneError(scopes.get(call.scope)?.kind ?? 'transaction', error));
+      } else if (closed && call.scope === 0 && call.attempt > 0) {
+        // It was not done: sending it to the next owner is the first time again.
+        call.attempt--;
       }
     }
     if (this.#closed === undefined || this.#pending.size > 0) this.#reconnect();

@@ -143,7 +143,7 @@ export class Host {
       throw toError(thrown);
     } finally {
       await this.#environment.releaseOwnership();
-      for (const seat of this.#seats.values()) seat.events.gone();
+      for (const seat of this.#seats.values()) seat.events.gone(true);
       this.#seats.clear();
     }
   }

@@ -272,7 +272,6 @@ struct MessagesStart {
     metadata: Option<String>,
     created_at: Option<Millis>,
     #[serde(default)]
-    #[serde(default)]
     client: String,
 }
 
@@ -285,7 +284,6 @@ struct MessagesRegenerate {
     model: Option<String>,
     metadata: Option<String>,
     created_at: Option<Millis>,
-    #[serde(default)]
     #[serde(default)]
     client: String,
 }

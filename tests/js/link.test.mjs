@@ -55,10 +55,10 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
         hold: (held) => log.push({ owner: here, verb: held ? 'hold' : 'let go' }),
         close: () => (connection.closed = true),
       };
-      const lose = () => {
+      const lose = (closed = false) => {
         if (current !== connection) return;
         current = undefined;
-        events.gone();
+        events.gone(closed);
       };
       current = connection;
       return connection;
@@ -96,7 +96,7 @@ test('a write to a host elsewhere carries an operation id, one in this thread on
 test('what was not answered when its owner was lost is sent to the next one, in order and under the same ids', async () => {
   const first = (call, { lose, reply }) => {
     if (call.verb === 'a') queueMicrotask(() => reply());
-    if (call.verb === 'd') setImmediate(lose);
+    if (call.verb === 'd') setImmediate(() => lose());
   };
   const { link, calls } = paperLink([first, prompt]);
   await Promise.all(['a', 'b', 'c', 'd'].map((verb) => link.call(write(verb), {})));
@@ -117,11 +117,21 @@ test('what was not answered when its owner was lost is sent to the next one, in 
 });
 
 test('a call is sent again as often as it may, and then says that its outcome is unknown', async () => {
-  const { link, calls } = paperLink([(_, { lose }) => void setImmediate(lose)], { retries: 2 });
+  const { link, calls } = paperLink([(_, { lose }) => void setImmediate(() => lose())], { retries: 2 });
   const error = await rejection(link.call(write('add'), { operationId: 'mine' }));
   assert.deepEqual([error.code, error.outcome, error.operationId], ['OUTCOME_UNKNOWN', 'unknown', 'mine']);
   assert.equal(calls().length, 3);
   assert.equal((await rejection(link.call(read('get'), {}))).code, 'OWNER_UNRESPONSIVE');
+});
+
+test('owners that close in peace may be as many as they are', async () => {
+  const closing = (_, { lose }) => void setImmediate(() => lose(true));
+  const { link, calls } = paperLink([...Array(10).fill(closing), prompt], { retries: 0 });
+  await link.call(write('add'), {});
+  assert.deepEqual(
+    calls().map(({ attempt, operationId }) => [attempt, operationId]),
+    Array(11).fill([1, 'me:1']),
+  );
 });
 
 test('a host that is lost as it is found is looked for again', async () => {
@@ -243,7 +253,7 @@ test('a lost owner loses its transactions, and a commit that was on its way is a
 test('a snapshot of a lost owner has expired', async () => {
   const first = (call, told) => {
     if (call.verb === 'snapshot.begin') queueMicrotask(() => told.reply(counted(5)));
-    else setImmediate(told.lose);
+    else setImmediate(() => told.lose());
   };
   const { link } = paperLink([first, prompt]);
   const scope = await link.begin('snapshot', 1000, { timeoutMs: 1000 }, true);
