@@ -172,7 +172,7 @@ impl Trouble {
             _ => states,
         };
         assert!(
-            allowed.iter().any(|state| *state == dump),
+            allowed.contains(&dump),
             "{context}: something acknowledged is lost, or there is what never was"
         );
         let _ = left.kill();
