@@ -33,6 +33,8 @@ import { describeOwner, judge, ownRecord, parseRecord, type OwnerRecord } from '
 /** The ownership of a file, held. */
 export interface Claim {
   readonly token: string;
+  /** The owner before has died, and its clients may be on their way here. */
+  readonly followsDead: boolean;
   release(): void;
 }
 
@@ -63,6 +65,7 @@ export async function claim(
   if (server === undefined) return readRecord(path) ?? AGAIN;
   const own = ownRecord(lockAddress(path, kind));
   let descriptor: number | undefined;
+  let followsDead = false;
   try {
     const lock = openLocked(path);
     descriptor = lock.descriptor;
@@ -77,6 +80,7 @@ export async function claim(
       }
       if (judge(found, own, lock.byKernel) === 'elsewhere') throw lockedElsewhere(path, found);
     }
+    followsDead = found !== undefined;
     ftruncateSync(descriptor);
     writeSync(descriptor, JSON.stringify(own), 0);
   } catch (error) {
@@ -86,6 +90,7 @@ export async function claim(
   const held = descriptor;
   return {
     token: own.token,
+    followsDead,
     release: () => {
       if (hasItsName(held, lockFileOf(path))) rmSync(lockFileOf(path), { force: true });
       letGo(held, server);

@@ -37,6 +37,8 @@ export interface CoreOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
   pool?: PoolOptions | undefined;
+  /** The host before was lost, and its clients may be on their way to this one. */
+  clientsMayReturn?: boolean | undefined;
 }
 
 /** Opens instances on one file, one after the other. */
@@ -45,6 +47,7 @@ export class CoreFile {
   readonly #path: string;
   readonly #options: CoreOptions;
   readonly #descriptors = new Map<number, string>();
+  #opened = false;
 
   constructor(module: WebAssembly.Module, path: string, options: CoreOptions) {
     this.#module = module;
@@ -57,9 +60,11 @@ export class CoreFile {
     return this.#descriptors;
   }
 
-  /** A fresh instance: it shares nothing with those before it. */
+  /** A fresh instance: it shares nothing with those before it but their clients. */
   open(): CoreInstance {
-    const { inMemory, ...options } = this.#options;
+    const { inMemory, clientsMayReturn = false, ...usual } = this.#options;
+    const options = { ...usual, clientsMayReturn: clientsMayReturn || this.#opened };
+    this.#opened = true;
     const bindings = createBindings();
     bindings.initSync({ module: this.#module });
     return new bindings.Instance(inMemory ? null : this.#trackedFs(), this.#path, options);

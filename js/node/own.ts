@@ -69,7 +69,8 @@ async function hostOnFile(path: string, options: CoreOptions, claimed: Claim): P
 async function openHost(path: string, options: CoreOptions, claimed: Claim): Promise<Host> {
   const module = await loadCore();
   checkNoStranger(path);
-  const core = new CoreFile(module, path, options);
+  const clientsMayReturn = options.clientsMayReturn === true || claimed.followsDead;
+  const core = new CoreFile(module, path, { ...options, clientsMayReturn });
   const watch = new StrangerWatch(path, core.descriptors);
   let timer: NodeJS.Timeout | undefined;
   const host = new Host({

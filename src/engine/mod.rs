@@ -134,6 +134,8 @@ impl<C: Collect> Engine<C> {
             clients_may_return,
         } = options.into();
         let file = File::new(storage, path, durability)?;
+        // Until its seal was looked at, a page that does not match may be a stranger's.
+        file.set_policy(false);
         let connections = file.connect()?;
         let is_trusted = file.judge_seal(&connections)?;
         let mut info = file.info(&connections)?;
