@@ -59,8 +59,8 @@ fn everything_of_a_sound_file_is_saved() {
     let files = filled();
     break_with(
         &files,
-        "INSERT INTO message_streams VALUES ((1 << 32) + 5, 'client', 9);
-         INSERT INTO message_deltas VALUES ((1 << 32) + 5, 1, 'text', 'half a sen'), ((1 << 32) + 5, 2, 'text', 'tence');
+        "INSERT INTO message_streams (key, message, client, started_at) VALUES (2, (1 << 32) + 5, 'client', 9);
+         INSERT INTO message_deltas VALUES ((2 << 32) + 1, 'text', 'half a sen', 10), ((2 << 32) + 2, NULL, '{}', 20);
          INSERT INTO blobs (key, hash, size_bytes, data) VALUES (4, zeroblob(32), 9000, zeroblob(9000));
          INSERT INTO attachments (message, number, blob, name) VALUES ((1 << 32) + 5, 1, 4, 'picture');
          UPDATE messages SET cost_usd = 2 WHERE seq = 3; UPDATE messages SET cost_usd = 0.25 WHERE seq = 4",
@@ -79,8 +79,8 @@ fn everything_of_a_sound_file_is_saved() {
             "key, id, bot, title, head, next_seq, message_count, last_message_at, preview, created_at, revision",
         ),
         ("bots", "key, id, name, created_at"),
-        ("message_streams", "message, client, started_at"),
-        ("message_deltas", "message, number, type, delta"),
+        ("message_streams", "key, message, client, started_at"),
+        ("message_deltas", "key, type, delta, size_bytes"),
         ("blobs", "key, hex(hash), size_bytes, hex(data)"),
         ("attachments", "message, number, blob, name"),
     ] {

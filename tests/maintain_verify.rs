@@ -113,7 +113,7 @@ fn each_rule_that_no_constraint_can_state_is_checked() {
             Search,
         ),
         (
-            "INSERT INTO message_deltas VALUES ((1 << 32) + 1, 1, 'text', 'x')".to_owned(),
+            "INSERT INTO message_deltas VALUES ((1 << 32) + 1, 'text', 'x', 3)".to_owned(),
             Stream,
         ),
         (

@@ -486,12 +486,12 @@ fn check_table(
 
 fn check_streams(connection: &Connection, report: &mut VerifyReport) -> Result<bool> {
     let mut statement = connection.prepare(
-        "SELECT DISTINCT message FROM message_deltas d
-         WHERE NOT EXISTS (SELECT 1 FROM message_streams WHERE message = d.message) LIMIT ?1",
+        "SELECT key FROM message_deltas d
+         WHERE NOT EXISTS (SELECT 1 FROM message_streams WHERE key = d.key >> 32) LIMIT ?1",
     )?;
     let mut rows = statement.query([PROBLEMS as i64])?;
     while let Some(row) = rows.next()? {
-        let detail = "deltas wait for a stream that is not there";
+        let detail = "belongs to a stream that is not there";
         report.add(ProblemKind::Stream, "message_deltas", row.get(0)?, detail);
     }
     Ok(true)
