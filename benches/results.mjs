@@ -5,7 +5,7 @@
  * know: how any of it came about, or how it is shown.
  */
 import { subject, reference } from './contestants.mjs';
-import { further, rows } from './rows.mjs';
+import { further, growing, rows } from './rows.mjs';
 import { summarize } from './statistics.mjs';
 
 export class Results {
@@ -94,7 +94,7 @@ export class Results {
       contestants: contestants.map(({ name, title, version, error }) => ({ name, title, version, error })),
       rows: this.#table(size),
       goals,
-      growth: sizes.map((each) => ({ size: each, rows: this.#table(each) })),
+      growth: sizes.map((each) => ({ size: each, rows: this.#table(each).filter(({ id }) => growing.includes(id)) })),
       failures: this.#failures,
       mismatches: this.#mismatches(),
       checks: Object.fromEntries([...this.#checks].map(([key, values]) => [key, [...values.keys()]])),

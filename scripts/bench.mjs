@@ -74,6 +74,10 @@ function readOptions() {
   };
 }
 
+/** Five figures that count: more would be noise. */
+const rounded = (_, value) =>
+  Number.isFinite(value) && !Number.isInteger(value) ? Number(value.toPrecision(5)) : value;
+
 /** The groups that are asked for: all, or those whose name or rows contain a word of `--rows`. */
 function chosenGroups(words) {
   const names = ['cold', ...Object.keys(groups)].filter((name) => name !== 'prepare' && name !== 'disk');
@@ -158,7 +162,7 @@ await main(async () => {
     const summary = results.summary();
     mkdirSync(join(root, 'benches/results'), { recursive: true });
     const file = `benches/results/${options.whole ? 'latest' : 'partial'}.json`;
-    writeFileSync(join(root, file), `${JSON.stringify(summary, undefined, 1)}\n`);
+    writeFileSync(join(root, file), `${JSON.stringify(summary, rounded, 1)}\n`);
     printTable(summary);
     if (options.whole) writeReport(summary);
     console.log(`\n${file}${options.whole ? ', docs/performance.md' : ''}`);
