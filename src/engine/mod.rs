@@ -23,6 +23,7 @@ mod request;
 mod scopes;
 mod stats;
 mod trust;
+mod upkeep;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,12 +32,14 @@ pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
 pub use options::{Durability, Info, Options, PoolOptions};
 pub use pool::PoolFigures;
 pub use request::{Reply, Request, Table};
+pub use upkeep::Purpose;
 
 use connections::{Connections, File};
 use idle::Idle;
 use pool::Pool;
 use scopes::{Scopes, Snapshot};
 use stats::Counters;
+use upkeep::{Incoming, Work};
 use writing::Waiting;
 
 use crate::error::{Code, Error, Outcome, Result};
@@ -102,6 +105,8 @@ pub struct Engine<C = Vec<Message>> {
     refuses_writes: Option<Error>,
     /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
     is_trusted: bool,
+    /// New content for the whole store, on its way.
+    incoming: Option<Incoming>,
     idle: Idle,
     counters: Counters,
 }
@@ -155,6 +160,7 @@ impl<C: Collect> Engine<C> {
             retries,
             refuses_writes: None,
             is_trusted,
+            incoming: None,
             idle: Idle::default(),
             counters: Counters::default(),
         };
@@ -295,6 +301,7 @@ impl<C: Collect> Engine<C> {
         if open.is_some_and(|open| open.client == client) {
             self.roll_back();
         }
+        self.give_up_replacement_of(client);
         if let Some(name) = self.clients.remove(&client) {
             // A failure is no loss: the reply is looked at again when the file is opened next.
             self.idle.note_lost_client(name);
@@ -308,6 +315,7 @@ impl<C: Collect> Engine<C> {
     /// acknowledged is lost: it is in the log then.
     pub fn close(mut self) -> Result<()> {
         self.roll_back();
+        self.give_up_replacement();
         self.scopes.snapshots.clear();
         self.pool.clear();
         let sealed_ms = self.seal_if_anything_was_written();
@@ -465,12 +473,22 @@ impl<C: Collect> Engine<C> {
     }
 
     fn begin_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Option<Answer<C>>> {
-        let Request::SnapshotBegin { lease_ms, .. } = *call.job.outline() else {
+        let Request::SnapshotBegin {
+            lease_ms, purpose, ..
+        } = *call.job.outline()
+        else {
             return Ok(None);
         };
         self.connections()?;
         let Some(connection) = self.pool.check_out(&self.file)? else {
             return Ok(None);
+        };
+        let work = match Work::begin(purpose, &connection) {
+            Ok(work) => work,
+            Err(error) => {
+                self.pool.check_in(connection, 0.0, now_ms);
+                return Err(self.judge(error));
+            }
         };
         let scope = self.scopes.next();
         self.scopes.snapshots.insert(
@@ -478,6 +496,7 @@ impl<C: Collect> Engine<C> {
             Snapshot {
                 client: call.client,
                 connection,
+                work,
                 lease_ms,
                 lease_until_ms: now_ms + lease_ms,
                 began_ms: now_ms,
@@ -509,6 +528,21 @@ impl<C: Collect> Engine<C> {
         };
         open.lease_until_ms = now_ms + open.lease_ms;
         let request = call.job.request()?;
+        if let Request::SnapshotStep = request {
+            let Some(work) = &mut open.work else {
+                return Err(Error::new(
+                    Code::TransactionState,
+                    "this snapshot is for reading; a check or a copy has one of its own",
+                ));
+            };
+            return match work.step(&open.connection) {
+                Ok(table) => Ok(Answer {
+                    reply: Reply::Table(table),
+                    messages: C::default(),
+                }),
+                Err(error) => Err(self.judge(error)),
+            };
+        }
         if request.is_write() || request.is_control() {
             return Err(Error::new(
                 Code::TransactionState,

@@ -113,6 +113,15 @@ impl<C: Collect> Engine<C> {
                 }
             }
             Request::Search { .. } | Request::SnapshotBegin { .. } => self.run_indexed(now_ms),
+            request if request.is_upkeep() => {
+                if let Some(waiting) = self.queue.pop_front() {
+                    let Call { client, job, .. } = &waiting.call;
+                    let result = self.run_upkeep(*client, job.outline(), job.rows());
+                    let result = result.map_err(|error| self.judge(error));
+                    self.idle.note_write();
+                    self.events.push(waiting.settle(result));
+                }
+            }
             _ => self.run_writes(),
         }
     }

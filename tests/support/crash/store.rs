@@ -202,6 +202,7 @@ impl Store {
             let request = Request::SnapshotBegin {
                 lease_ms: 1e9,
                 indexed: false,
+                purpose: chatstore::engine::Purpose::Reads,
             };
             let Some(Answer {
                 reply: Reply::Scope(scope),
