@@ -141,8 +141,15 @@ impl<C: Collect> Engine<C> {
         let file = File::new(storage, path, durability)?;
         // Until its seal was looked at, a page that does not match may be a stranger's.
         file.set_policy(false);
-        let connections = file.connect()?;
-        let is_trusted = file.judge_seal(&connections)?;
+        let opened = file.connect().and_then(|connections| {
+            let is_trusted = file.judge_seal(&connections)?;
+            Ok((connections, is_trusted))
+        });
+        let is_trusted_or_lost = !matches!(opened, Ok((_, false)));
+        if let Some(error) = file.mismatch().filter(|_| is_trusted_or_lost) {
+            return Err(error);
+        }
+        let (connections, is_trusted) = opened?;
         let mut info = file.info(&connections)?;
         info.epoch += 1;
         let mut engine = Self {
@@ -170,6 +177,13 @@ impl<C: Collect> Engine<C> {
             engine.end_lost_streams();
         }
         Ok(engine)
+    }
+
+    /// Limits the memory that SQLite takes, for all stores of this process or wasm instance: what
+    /// does not fit fails with `OUT_OF_MEMORY` and leaves the store usable.
+    pub fn limit_memory(bytes: i64) {
+        // SAFETY: it sets a number in SQLite, which guards it itself.
+        unsafe { rusqlite::ffi::sqlite3_hard_heap_limit64(bytes) };
     }
 
     /// What is known of the store.
