@@ -7,7 +7,9 @@ mod support;
 
 use chatstore::maintain::verify::{PROBLEMS, compare_index};
 use chatstore::maintain::{ProblemKind, Progress, SavedPage, Verify, to_the_end};
-use stores::{Files, PATH, break_with, bytes, connect, filled, open, value, verify, write};
+use stores::{
+    Files, PATH, break_with, bytes, connect, filled, open, value, verify, write, write_resealed,
+};
 
 #[test]
 fn a_sound_store_has_no_problems_and_all_of_it_is_looked_at() {
@@ -111,7 +113,7 @@ fn each_rule_that_no_constraint_can_state_is_checked() {
             Search,
         ),
         (
-            "INSERT INTO message_deltas VALUES ((1 << 32) + 1, 1, 'text', 'x')".to_owned(),
+            "INSERT INTO message_deltas VALUES ((1 << 32) + 1, 'text', 'x', 3)".to_owned(),
             Stream,
         ),
         (
@@ -201,7 +203,7 @@ fn a_page_that_is_used_twice_or_not_at_all_is_seen() {
     let whole = bytes(&files, PATH);
     let mut lost = whole.clone();
     lost[32..40].fill(0);
-    write(&files, PATH, &lost);
+    write_resealed(&files, &lost);
     let report = verify(&files);
     assert!(
         report
@@ -221,7 +223,7 @@ fn a_page_that_is_used_twice_or_not_at_all_is_seen() {
     let trunk = u32::from_be_bytes(twice[32..36].try_into().unwrap()) as usize;
     let first_leaf = (trunk - 1) * 4096 + 8;
     twice[first_leaf..first_leaf + 4].copy_from_slice(&(root as u32).to_be_bytes());
-    write(&files, PATH, &twice);
+    write_resealed(&files, &twice);
     let report = verify(&files);
     assert!(
         report
@@ -259,6 +261,26 @@ fn a_damaged_page_is_reported_and_the_check_goes_on() {
 }
 
 #[test]
+fn one_changed_byte_on_any_page_is_seen() {
+    let files = filled();
+    break_with(&files, "DELETE FROM sessions WHERE key > 8");
+    let sound = bytes(&files, PATH);
+    for page in (1..sound.len() / 4096).step_by(7) {
+        let mut changed = sound.clone();
+        changed[page * 4096 + 2_345] ^= 1;
+        write(&files, PATH, &changed);
+        let report = verify(&files);
+        let seen = |problem: &chatstore::maintain::Problem| problem.kind == ProblemKind::Checksum;
+        assert!(
+            report.problems.iter().any(seen),
+            "page {}: {:?}",
+            page + 1,
+            report.problems
+        );
+    }
+}
+
+#[test]
 fn pages_in_the_file_are_asked_for_one_by_one() {
     let files = filled();
     let connection = connect(&files, PATH);
@@ -277,7 +299,7 @@ fn pages_in_the_file_are_asked_for_one_by_one() {
     assert_eq!(report.problems.len(), 1);
     assert_eq!(
         (report.problems[0].kind, report.problems[0].key),
-        (ProblemKind::Page, Some(3))
+        (ProblemKind::Checksum, Some(3))
     );
     let pages = report.checked.pages as u32;
     assert_eq!(asked, (1..=pages).collect::<Vec<_>>());

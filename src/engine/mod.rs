@@ -23,6 +23,7 @@ mod request;
 mod scopes;
 mod stats;
 mod trust;
+mod upkeep;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,12 +32,14 @@ pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
 pub use options::{Durability, Info, Options, PoolOptions};
 pub use pool::PoolFigures;
 pub use request::{Reply, Request, Table};
+pub use upkeep::Purpose;
 
 use connections::{Connections, File};
 use idle::Idle;
 use pool::Pool;
 use scopes::{Scopes, Snapshot};
 use stats::Counters;
+use upkeep::{Incoming, Work};
 use writing::Waiting;
 
 use crate::error::{Code, Error, Outcome, Result};
@@ -102,6 +105,8 @@ pub struct Engine<C = Vec<Message>> {
     refuses_writes: Option<Error>,
     /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
     is_trusted: bool,
+    /// New content for the whole store, on its way.
+    incoming: Option<Incoming>,
     idle: Idle,
     counters: Counters,
 }
@@ -136,8 +141,15 @@ impl<C: Collect> Engine<C> {
         let file = File::new(storage, path, durability)?;
         // Until its seal was looked at, a page that does not match may be a stranger's.
         file.set_policy(false);
-        let connections = file.connect()?;
-        let is_trusted = file.judge_seal(&connections)?;
+        let opened = file.connect().and_then(|connections| {
+            let is_trusted = file.judge_seal(&connections)?;
+            Ok((connections, is_trusted))
+        });
+        let is_trusted_or_lost = !matches!(opened, Ok((_, false)));
+        if let Some(error) = file.mismatch().filter(|_| is_trusted_or_lost) {
+            return Err(error);
+        }
+        let (connections, is_trusted) = opened?;
         let mut info = file.info(&connections)?;
         info.epoch += 1;
         let mut engine = Self {
@@ -155,6 +167,7 @@ impl<C: Collect> Engine<C> {
             retries,
             refuses_writes: None,
             is_trusted,
+            incoming: None,
             idle: Idle::default(),
             counters: Counters::default(),
         };
@@ -164,6 +177,13 @@ impl<C: Collect> Engine<C> {
             engine.end_lost_streams();
         }
         Ok(engine)
+    }
+
+    /// Limits the memory that SQLite takes, for all stores of this process or wasm instance: what
+    /// does not fit fails with `OUT_OF_MEMORY` and leaves the store usable.
+    pub fn limit_memory(bytes: i64) {
+        // SAFETY: it sets a number in SQLite, which guards it itself.
+        unsafe { rusqlite::ffi::sqlite3_hard_heap_limit64(bytes) };
     }
 
     /// What is known of the store.
@@ -295,6 +315,7 @@ impl<C: Collect> Engine<C> {
         if open.is_some_and(|open| open.client == client) {
             self.roll_back();
         }
+        self.give_up_replacement_of(client);
         if let Some(name) = self.clients.remove(&client) {
             // A failure is no loss: the reply is looked at again when the file is opened next.
             self.idle.note_lost_client(name);
@@ -308,6 +329,7 @@ impl<C: Collect> Engine<C> {
     /// acknowledged is lost: it is in the log then.
     pub fn close(mut self) -> Result<()> {
         self.roll_back();
+        self.give_up_replacement();
         self.scopes.snapshots.clear();
         self.pool.clear();
         let sealed_ms = self.seal_if_anything_was_written();
@@ -465,12 +487,22 @@ impl<C: Collect> Engine<C> {
     }
 
     fn begin_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Option<Answer<C>>> {
-        let Request::SnapshotBegin { lease_ms, .. } = *call.job.outline() else {
+        let Request::SnapshotBegin {
+            lease_ms, purpose, ..
+        } = *call.job.outline()
+        else {
             return Ok(None);
         };
         self.connections()?;
         let Some(connection) = self.pool.check_out(&self.file)? else {
             return Ok(None);
+        };
+        let work = match Work::begin(purpose, &connection) {
+            Ok(work) => work,
+            Err(error) => {
+                self.pool.check_in(connection, 0.0, now_ms);
+                return Err(self.judge(error));
+            }
         };
         let scope = self.scopes.next();
         self.scopes.snapshots.insert(
@@ -478,6 +510,7 @@ impl<C: Collect> Engine<C> {
             Snapshot {
                 client: call.client,
                 connection,
+                work,
                 lease_ms,
                 lease_until_ms: now_ms + lease_ms,
                 began_ms: now_ms,
@@ -509,6 +542,21 @@ impl<C: Collect> Engine<C> {
         };
         open.lease_until_ms = now_ms + open.lease_ms;
         let request = call.job.request()?;
+        if let Request::SnapshotStep = request {
+            let Some(work) = &mut open.work else {
+                return Err(Error::new(
+                    Code::TransactionState,
+                    "this snapshot is for reading; a check or a copy has one of its own",
+                ));
+            };
+            return match work.step(&open.connection) {
+                Ok(table) => Ok(Answer {
+                    reply: Reply::Table(table),
+                    messages: C::default(),
+                }),
+                Err(error) => Err(self.judge(error)),
+            };
+        }
         if request.is_write() || request.is_control() {
             return Err(Error::new(
                 Code::TransactionState,

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::call::ClientId;
+use super::upkeep::Work;
 use crate::error::{Code, Error, Outcome};
 use crate::vfs::Connection;
 
@@ -22,6 +23,8 @@ pub(super) struct Transaction {
 pub(super) struct Snapshot {
     pub(super) client: ClientId,
     pub(super) connection: Connection,
+    /// A check or a copy that it was begun for.
+    pub(super) work: Option<Work>,
     /// How long it may stay unused.
     pub(super) lease_ms: f64,
     pub(super) lease_until_ms: f64,

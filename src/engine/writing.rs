@@ -113,6 +113,15 @@ impl<C: Collect> Engine<C> {
                 }
             }
             Request::Search { .. } | Request::SnapshotBegin { .. } => self.run_indexed(now_ms),
+            request if request.is_upkeep() => {
+                if let Some(waiting) = self.queue.pop_front() {
+                    let Call { client, job, .. } = &waiting.call;
+                    let result = self.run_upkeep(*client, job.outline(), job.rows());
+                    let result = result.map_err(|error| self.judge(error));
+                    self.idle.note_write();
+                    self.events.push(waiting.settle(result));
+                }
+            }
             _ => self.run_writes(),
         }
     }
@@ -336,7 +345,12 @@ impl<C: Collect> Engine<C> {
             }
             runs += 1;
             if !needs_reopening(&error) {
-                return Err(error);
+                // Of a run before this one something may be left.
+                return Err(if runs > 1 {
+                    error.with_outcome(self.outcome_of_lost_writes())
+                } else {
+                    error
+                });
             }
             if self.reopen(&error).is_err() || runs > self.retries {
                 return Err(error.with_outcome(self.outcome_of_lost_writes()));

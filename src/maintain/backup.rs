@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::pages::HEADER_BYTES;
 use super::{Progress, stepped_after_end};
 use crate::error::{Code, Error, Result};
+use crate::vfs::checksum;
 
 /// About as much as one step hands out.
 const STEP_BYTES: usize = 256 << 10;
@@ -44,7 +45,7 @@ pub struct BackupInfo {
 /// let mut copy = Vec::new();
 /// let mut backup = Backup::begin(&connection)?;
 /// let info = loop {
-///     let step = backup.step(&connection, &mut |_, _| (), &mut |bytes| {
+///     let step = backup.step(&connection, &mut |bytes| {
 ///         copy.extend_from_slice(bytes);
 ///         Ok(())
 ///     })?;
@@ -63,6 +64,7 @@ pub struct Backup {
     /// The next page to hand out, from 1; beyond the last where all are out.
     next: u32,
     page: Vec<u8>,
+    has_checksums: bool,
     ended: bool,
 }
 
@@ -94,6 +96,7 @@ impl Backup {
             },
             next: 1,
             page: Vec::new(),
+            has_checksums: false,
             ended: false,
         })
     }
@@ -103,8 +106,7 @@ impl Backup {
         self.info
     }
 
-    /// Hands out the next pages: `write` gets their bytes, in order. `stamp` is given each page with
-    /// its number and renews the checksum in its reserved end.
+    /// Hands out the next pages: `write` gets their bytes, in order, with checksums that fit.
     ///
     /// # Errors
     /// `TRANSACTION_STATE` where the snapshot's transaction is over, `CORRUPT` or `IO_ERROR` where a
@@ -112,7 +114,6 @@ impl Backup {
     pub fn step(
         &mut self,
         connection: &Connection,
-        stamp: &mut dyn FnMut(u32, &mut [u8]),
         write: &mut dyn FnMut(&[u8]) -> Result<()>,
     ) -> Result<Progress<BackupInfo>> {
         if self.ended {
@@ -139,7 +140,10 @@ impl Backup {
             if self.next == 1 {
                 self.make_plain()?;
             }
-            stamp(self.next, &mut self.page);
+            // What came out of the write-ahead log has none yet, and page 1 was changed.
+            if self.has_checksums {
+                checksum::stamp_page(&mut self.page);
+            }
             write(&self.page)?;
             self.next += 1;
             left -= 1;
@@ -162,6 +166,7 @@ impl Backup {
         let Some(header) = self.page.get_mut(..HEADER_BYTES) else {
             return Err(Error::new(Code::Corrupt, "page 1 is shorter than a header"));
         };
+        self.has_checksums = checksum::checked_page_bytes(header).is_some();
         header[18..20].fill(1);
         header[28..32].copy_from_slice(&pages);
         header.copy_within(24..28, 92);

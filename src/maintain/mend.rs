@@ -88,7 +88,7 @@ impl Mend {
         }
         for sql in [
             "DELETE FROM message_streams WHERE message NOT IN (SELECT key FROM messages)",
-            "DELETE FROM message_deltas WHERE message NOT IN (SELECT message FROM message_streams)",
+            "DELETE FROM message_deltas WHERE key >> 32 NOT IN (SELECT key FROM message_streams)",
             "DELETE FROM attachments WHERE message NOT IN (SELECT key FROM messages) OR blob NOT IN (SELECT key FROM blobs)",
         ] {
             mended.rows_dropped += execute(connection, sql, [])?;

@@ -23,6 +23,8 @@ pub use replace::{Replace, Replaced};
 pub use salvage::{Salvage, SalvageReport, TableReport};
 pub use verify::{Checked, Problem, ProblemKind, ReadSaved, SavedPage, Verify, VerifyReport};
 
+use crate::error::{Code, Error, Result};
+
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Progress<R> {
@@ -43,7 +45,7 @@ pub enum Progress<R> {
 ///
 /// # Errors
 /// Those of the step.
-pub fn to_the_end<R>(mut step: impl FnMut() -> crate::Result<Progress<R>>) -> crate::Result<R> {
+pub fn to_the_end<R>(mut step: impl FnMut() -> Result<Progress<R>>) -> Result<R> {
     loop {
         if let Progress::Done(result) = step()? {
             return Ok(result);
@@ -51,9 +53,22 @@ pub fn to_the_end<R>(mut step: impl FnMut() -> crate::Result<Progress<R>>) -> cr
     }
 }
 
-fn stepped_after_end() -> crate::Error {
-    crate::Error::new(
-        crate::Code::Internal,
+fn stepped_after_end() -> Error {
+    Error::new(
+        Code::Internal,
         "a step was asked of work that is done or has failed",
     )
+}
+
+/// What a storage says, as an error of ours.
+fn failed(error: rsqlite_vfs::VfsError) -> Error {
+    use rsqlite_vfs::VfsErrorCode;
+    let code = match error.code() {
+        VfsErrorCode::Busy => Code::StoreLocked,
+        VfsErrorCode::ReadOnly | VfsErrorCode::Permission => Code::ReadOnly,
+        VfsErrorCode::Full => Code::DiskFull,
+        VfsErrorCode::NoMemory => Code::OutOfMemory,
+        _ => Code::IoError,
+    };
+    Error::new(code, error.message().to_owned())
 }

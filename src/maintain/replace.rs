@@ -12,11 +12,13 @@ use rusqlite::{Connection, FileControl, OpenFlags};
 
 use super::mend::Mend;
 use super::pages::Form;
-use super::{Backup, Mended, Progress, Verify, VerifyReport, stepped_after_end};
+use super::{
+    Backup, Mended, Problem, ProblemKind, Progress, Verify, VerifyReport, failed, stepped_after_end,
+};
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
 use crate::store::{execute, value};
-use crate::vfs::{Connection as VfsConnection, OpenMode, RawFile, Storage, Vfs};
+use crate::vfs::{ChecksumPolicy, Connection as VfsConnection, OpenMode, RawFile, Storage, Vfs};
 
 const CACHE_KIB: u32 = 4 << 10;
 
@@ -29,6 +31,9 @@ pub struct Replaced {
     pub kept_bytes: u64,
     /// What of the new content had to be made true first; none where all was.
     pub mended: Option<Mended>,
+    /// Pages of the new content whose checksum did not fit, as in a file that another program wrote
+    /// to; the first thousand. They were sound otherwise.
+    pub foreign_pages: u64,
 }
 
 enum Task {
@@ -65,7 +70,7 @@ struct Keep {
 /// let mut live = vfs.connect("live.sqlite", OpenFlags::default())?;
 ///
 /// let mut replace = Replace::begin(storage.clone(), &vfs, "staged.sqlite", "live.old.sqlite")?;
-/// let replaced = to_the_end(|| replace.step(&mut live, &mut |_, _| ()))?;
+/// let replaced = to_the_end(|| replace.step(&mut live))?;
 /// assert!(storage.exists("live.old.sqlite")?);
 /// let generation: String =
 ///     live.query_row("SELECT value FROM store_meta WHERE name = 'generation'", [], |row| row.get(0))?;
@@ -82,6 +87,9 @@ pub struct Replace {
     made: Vec<String>,
     must_rewrite: bool,
     mended: Option<Mended>,
+    foreign_pages: u64,
+    /// How pages of the live store were judged before.
+    live_policy: Option<ChecksumPolicy>,
     generation: String,
     kept_bytes: u64,
     task: Task,
@@ -95,6 +103,8 @@ impl Replace {
     /// # Errors
     /// `NOT_A_STORE` and `SCHEMA_TOO_NEW` where the file cannot take the store's place,
     /// `UNSUPPORTED` where its form cannot be made ours, `INVALID_ARGUMENT` where `keep` exists.
+    ///
+    /// `vfs` is the one that the live store is open through, over this very storage.
     pub fn begin(
         storage: Rc<dyn Storage>,
         vfs: &Rc<Vfs>,
@@ -131,10 +141,15 @@ impl Replace {
             made: Vec::new(),
             must_rewrite,
             mended: None,
+            foreign_pages: 0,
+            live_policy: None,
             generation: String::new(),
             kept_bytes: 0,
             task: Task::Check(Box::default()),
         };
+        // Other programs leave stale checksums. Whether the file is sound is seen without them.
+        vfs.set_checksum_policy(&replace.source_path, ChecksumPolicy::Lenient)
+            .map_err(failed)?;
         let source = replace.connect(&replace.source_path)?;
         source.execute_batch("BEGIN")?;
         replace.source = Some(source);
@@ -154,23 +169,19 @@ impl Replace {
         matches!(self.task, Task::Name | Task::Keep(_) | Task::Switch)
     }
 
-    /// Does the next piece. `live` is the connection that writes to the live store; `stamp` renews
-    /// the checksum in the reserved end of a page of the kept file, given its number. Three pieces
+    /// Does the next piece. `live` is the connection that writes to the live store. Three pieces
     /// cannot be cut: SQLite's check of one table, rewriting a file of another form, and the switch.
     ///
     /// # Errors
     /// `CORRUPT` where the new content is not sound, `SCHEMA_TOO_NEW`, `NOT_A_STORE`; `BUSY` where a
     /// connection is in the way; what reading and writing can fail with. The live store is as it
     /// was then, and what was made is gone, but for the source.
-    pub fn step(
-        &mut self,
-        live: &mut Connection,
-        stamp: &mut dyn FnMut(u32, &mut [u8]),
-    ) -> Result<Progress<Replaced>> {
+    pub fn step(&mut self, live: &mut Connection) -> Result<Progress<Replaced>> {
         let keeps = matches!(self.task, Task::Keep(_));
-        match self.go_on(live, stamp) {
+        match self.go_on(live) {
             Ok(Progress::Done(replaced)) => {
                 self.made.retain(|path| *path != self.keep_path);
+                self.judge_live_pages_as_before(live);
                 self.clean_up();
                 Ok(Progress::Done(replaced))
             }
@@ -192,6 +203,7 @@ impl Replace {
             // It only read; there is nothing that could be lost.
             let _ = live.execute_batch("ROLLBACK");
         }
+        self.judge_live_pages_as_before(live);
         self.clean_up();
     }
 
@@ -204,11 +216,7 @@ impl Replace {
         }
     }
 
-    fn go_on(
-        &mut self,
-        live: &mut Connection,
-        stamp: &mut dyn FnMut(u32, &mut [u8]),
-    ) -> Result<Progress<Replaced>> {
+    fn go_on(&mut self, live: &mut Connection) -> Result<Progress<Replaced>> {
         let mut task = std::mem::replace(&mut self.task, Task::Ended);
         let mut progress = (0, 1);
         let name = match &task {
@@ -251,7 +259,7 @@ impl Replace {
                     file,
                     written_bytes,
                 } = &mut **keep;
-                let step = backup.step(live, stamp, &mut |bytes| {
+                let step = backup.step(live, &mut |bytes| {
                     file.write_at(bytes, *written_bytes).map_err(failed)?;
                     *written_bytes += bytes.len() as u64;
                     Ok(())
@@ -280,6 +288,7 @@ impl Replace {
                     generation: self.generation.clone(),
                     kept_bytes: self.kept_bytes,
                     mended: self.mended,
+                    foreign_pages: self.foreign_pages,
                 }));
             }
             Task::Ended => return Err(stepped_after_end()),
@@ -301,11 +310,9 @@ impl Replace {
             schema::schema_version(source)?,
             &self.source_path,
         )?;
-        if let Some(problem) = report
-            .problems
-            .iter()
-            .find(|problem| !problem.kind.is_derived())
-        {
+        let is_stale = |problem: &&Problem| problem.kind == ProblemKind::Checksum;
+        let problems = || report.problems.iter().filter(|problem| !is_stale(problem));
+        if let Some(problem) = problems().find(|problem| !problem.kind.is_derived()) {
             return Err(Error::new(
                 Code::Corrupt,
                 format!(
@@ -318,8 +325,9 @@ impl Replace {
             .with("problems", report.problems.len() as i64));
         }
         let auto_vacuum: i64 = source.query_row("PRAGMA auto_vacuum", [], |row| row.get(0))?;
+        self.foreign_pages = report.problems.iter().filter(is_stale).count() as u64;
         self.must_rewrite |= auto_vacuum != 2;
-        self.mended = (!report.ok).then(Mended::default);
+        self.mended = problems().next().map(|_| Mended::default());
         Ok(if self.must_rewrite {
             Task::Rewrite
         } else {
@@ -343,12 +351,13 @@ impl Replace {
         }
         self.made.push(path.clone());
         let source = self.source()?;
-        let mut reserved_bytes = schema::RESERVED_BYTES;
-        source.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
         source.execute_batch(&format!(
             "PRAGMA page_size = {}; PRAGMA auto_vacuum = INCREMENTAL",
             schema::PAGE_SIZE_BYTES
         ))?;
+        // After the page size, which takes a wish for reserved bytes back.
+        let mut reserved_bytes = schema::RESERVED_BYTES;
+        source.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
         // As in `Vfs::connect`, a name is never taken as a URI.
         let literal = if path.starts_with("file:") {
             format!("./{path}")
@@ -390,6 +399,8 @@ impl Replace {
         };
         let file = self.storage.open(&self.keep_path, mode).map_err(failed)?;
         self.made.push(self.keep_path.clone());
+        // A damaged store is what there is most reason to replace.
+        self.live_policy = self.judge_live_pages(live, ChecksumPolicy::Lenient)?;
         live.execute_batch("BEGIN")?;
         match Backup::begin(live) {
             Ok(backup) => Ok(Keep {
@@ -401,6 +412,26 @@ impl Replace {
                 live.execute_batch("ROLLBACK")?;
                 Err(error)
             }
+        }
+    }
+
+    /// Gives what held before; none where that is known already.
+    fn judge_live_pages(
+        &self,
+        live: &Connection,
+        policy: ChecksumPolicy,
+    ) -> Result<Option<ChecksumPolicy>> {
+        let Some(path) = live.path() else {
+            return Ok(None);
+        };
+        let before = self.vfs.set_checksum_policy(path, policy).map_err(failed)?;
+        Ok(Some(before))
+    }
+
+    fn judge_live_pages_as_before(&mut self, live: &Connection) {
+        if let Some(policy) = self.live_policy.take() {
+            // It fails for a path that cannot be resolved only, and this one is open.
+            let _ = self.judge_live_pages(live, policy);
         }
     }
 
@@ -459,17 +490,4 @@ fn judge_form(header: &[u8], path: &str) -> Result<bool> {
 
 fn full_path(storage: &dyn Storage, path: &str) -> Result<String> {
     storage.full_path(path).map_err(failed)
-}
-
-/// What a storage says, as an error of ours.
-pub(super) fn failed(error: rsqlite_vfs::VfsError) -> Error {
-    use rsqlite_vfs::VfsErrorCode;
-    let code = match error.code() {
-        VfsErrorCode::Busy => Code::StoreLocked,
-        VfsErrorCode::ReadOnly | VfsErrorCode::Permission => Code::ReadOnly,
-        VfsErrorCode::Full => Code::DiskFull,
-        VfsErrorCode::NoMemory => Code::OutOfMemory,
-        _ => Code::IoError,
-    };
-    Error::new(code, error.message().to_owned())
 }

@@ -79,16 +79,19 @@ impl Vfs {
     }
 
     /// Says what a page that does not match its checksum means, from now on and
-    /// until said otherwise. [`ChecksumPolicy::Verify`] to begin with.
+    /// until said otherwise. [`ChecksumPolicy::Verify`] to begin with. Gives what held before.
     ///
     /// # Errors
     ///
     /// Where the path cannot be resolved.
-    pub fn set_checksum_policy(&self, path: &str, policy: ChecksumPolicy) -> VfsResult<()> {
+    pub fn set_checksum_policy(
+        &self,
+        path: &str,
+        policy: ChecksumPolicy,
+    ) -> VfsResult<ChecksumPolicy> {
         self.run(VfsErrorCode::Io, |instance| {
             let path = instance.storage.full_path(path)?;
-            instance.checks(&path).set_policy(policy);
-            Ok(())
+            Ok(instance.checks(&path).set_policy(policy))
         })
     }
 

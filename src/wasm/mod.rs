@@ -15,6 +15,10 @@ use crate::model::limits;
 use crate::pack;
 use crate::vfs::{MemoryStorage, NodeStorage};
 
+/// Most memory that SQLite takes: a quarter of what a wasm instance can have, since replies and what
+/// JavaScript makes of them need theirs too.
+const SQLITE_BYTES: i64 = 1 << 30;
+
 /// An open store. Everything is synchronous; every error is thrown as
 /// `{code, message, details, outcome?}`. Times are milliseconds of one clock that never goes back.
 #[wasm_bindgen]
@@ -32,6 +36,7 @@ impl Instance {
         options: JsValue,
     ) -> std::result::Result<Instance, JsValue> {
         console_error_panic_hook::set_once();
+        Engine::<rows::Messages>::limit_memory(SQLITE_BYTES);
         let open = || {
             let options = arguments::options(options)?;
             if fs.is_null() || fs.is_undefined() {

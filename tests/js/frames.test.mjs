@@ -45,7 +45,7 @@ const answers = [
 function readInPieces(bytes, chance, largest) {
   const reader = new FrameReader(MAX_FRAME_BYTES);
   const read = [];
-  for (let at = 0; at < bytes.length; ) {
+  for (let at = 0; at < bytes.length;) {
     const size = 1 + Math.floor(chance() * largest);
     reader.push(bytes.subarray(at, at + size), (message) => read.push(message));
     at += size;
@@ -74,7 +74,10 @@ test('a length beyond the limit is refused before anything is kept for it', () =
   const length = Buffer.alloc(4);
   length.writeUInt32LE(5_000);
   const reader = new FrameReader(4_096);
-  assert.throws(() => reader.push(length, () => undefined), { code: 'TOO_LARGE', details: { bytes: 5_000, limit: 4_096 } });
+  assert.throws(() => reader.push(length, () => undefined), {
+    code: 'TOO_LARGE',
+    details: { bytes: 5_000, limit: 4_096 },
+  });
 });
 
 test('what is no message of the protocol is an error with a code', () => {
@@ -100,7 +103,8 @@ test('what is no message of the protocol is an error with a code', () => {
     { t: 'hello', protocol: '1', name: 'me' },
     { t: 'cancel', call: '7' },
   ];
-  for (const message of wrong) assert.throws(() => checkToHost(message), { name: 'ChatStoreError', code: 'VERSION_MISMATCH' });
+  for (const message of wrong)
+    assert.throws(() => checkToHost(message), { name: 'ChatStoreError', code: 'VERSION_MISMATCH' });
   for (const message of [...wrong, { t: 'reply', call: 1 }, { t: 'lost', scope: 1, error: {} }]) {
     assert.throws(() => checkFromHost(message), { name: 'ChatStoreError', code: 'VERSION_MISMATCH' });
   }

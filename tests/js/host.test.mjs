@@ -89,7 +89,8 @@ const read = (verb, more) => call(verb, { write: false, ...more });
 function client(host, options) {
   const told = [];
   const events = {
-    reply: (number, reply, error) => told.push(error === undefined ? 'reply' : `${error.code} ${error.outcome ?? ''}`.trim()),
+    reply: (number, reply, error) =>
+      told.push(error === undefined ? 'reply' : `${error.code} ${error.outcome ?? ''}`.trim()),
     lost: (scope, error) => told.push(`lost ${scope} ${error.code}`),
     notice: (notice) => told.push(notice),
     alive: () => told.push('alive'),
@@ -209,7 +210,9 @@ test('after a trap in a step only writes with an operation id are sent again', a
 });
 
 test('a trap ends every open scope of every client', () => {
-  const { host } = paperHost({ verbs: { 'tx.begin': () => counted(1), 'snapshot.begin': () => counted(2), get: trap } });
+  const { host } = paperHost({
+    verbs: { 'tx.begin': () => counted(1), 'snapshot.begin': () => counted(2), get: trap },
+  });
   const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
   one.connection.send(read('tx.begin'));
   two.connection.send(read('snapshot.begin'));

@@ -139,7 +139,10 @@ test('a host that is lost as it is found is looked for again', async () => {
   const connector = {
     awaitsOwner: false,
     async connect(events) {
-      const connection = { remote: true, send: (call) => void queueMicrotask(() => events.reply(call.call, counted(1))) };
+      const connection = {
+        remote: true,
+        send: (call) => void queueMicrotask(() => events.reply(call.call, counted(1))),
+      };
       Object.assign(connection, { pause: silent, cancel: silent, ping: silent, hold: silent, close: silent });
       if (lost++ === 0) queueMicrotask(() => events.gone());
       await Promise.resolve();
@@ -159,7 +162,10 @@ test('an owner without a sign of life is told from one that is only busy', async
   const busy = paperLink([(call, { events }) => void (call.verb === 'ping' && events.alive())]);
   const late = await rejection(busy.link.call(write('add'), { timeoutMs: 60 }));
   assert.deepEqual([late.code, late.outcome, late.operationId], ['TIMEOUT', 'unknown', 'me:1']);
-  assert.ok(busy.log.some(({ verb }) => verb === 'cancel'), 'what may still wait there is taken out');
+  assert.ok(
+    busy.log.some(({ verb }) => verb === 'cancel'),
+    'what may still wait there is taken out',
+  );
 });
 
 test('a call that found no owner in time was not applied', async () => {

@@ -149,7 +149,10 @@ test('an owner that closes hands over, and its clients go on', async (t) => {
   await owner.run('await state.store.close()');
   await writing;
   assert.equal(store.info.role, 'owner');
-  assert.deepEqual(await texts(store), Array.from({ length: 200 }, (_, i) => String(i)));
+  assert.deepEqual(
+    await texts(store),
+    Array.from({ length: 200 }, (_, i) => String(i)),
+  );
   assert.equal(await owner.run(open, { path }), 'client');
   assert.equal(await owner.run(`return (await state.store.sessions.get('s')).messageCount`), 200);
 });
@@ -293,7 +296,17 @@ test('whoever does not show the token is sent away, and nothing is done for it',
   const store = await ChatStore.open(path);
   t.after(() => store.close());
   const frame = (message) => Buffer.concat(encodeFrame(message));
-  const call = { t: 'call', call: 1, scope: 0, verb: 'sessions.create', write: true, timeoutMs: 1000, args: { id: 'x' }, attempt: 1, firstSentMs: 0 };
+  const call = {
+    t: 'call',
+    call: 1,
+    scope: 0,
+    verb: 'sessions.create',
+    write: true,
+    timeoutMs: 1000,
+    args: { id: 'x' },
+    attempt: 1,
+    firstSentMs: 0,
+  };
   const hello = { t: 'hello', protocol: 1, name: 'stranger' };
   for (const [frames, answer] of [
     [[frame(hello), frame(call)], /STORE_LOCKED/],
@@ -309,7 +322,7 @@ test('whoever does not show the token is sent away, and nothing is done for it',
   assert.deepEqual((await store.sessions.list()).items, []);
 });
 
-test('a process that cannot read the owner\'s token is told so', async (t) => {
+test("a process that cannot read the owner's token is told so", async (t) => {
   const { path } = await ownerAndClient(t);
   const record = JSON.parse(readFileSync(`${path}.lock`, 'utf8'));
   writeFileSync(`${path}.lock`, JSON.stringify({ ...record, token: 'wrong' }));

@@ -38,8 +38,11 @@ for (const [name, module] of [
 test('a store in a worker serves other processes while its own thread is busy', async () => {
   const path = newPath();
   const owner = await startPeer();
-  await owner.run(`state.store = await ChatStore.open(args.path, { worker: true });
-    await state.store.sessions.create({ id: 's' });`, { path });
+  await owner.run(
+    `state.store = await ChatStore.open(args.path, { worker: true });
+    await state.store.sessions.create({ id: 's' });`,
+    { path },
+  );
   const store = await ChatStore.open(path);
   assert.equal(store.info.role, 'client');
   let busy = true;
@@ -56,7 +59,9 @@ test('a store in a worker serves other processes while its own thread is busy', 
 test('a process that is a client needs no worker, and gets one when it becomes the owner', async () => {
   const path = newPath();
   const owner = await startPeer();
-  await owner.run(`state.store = await ChatStore.open(args.path); await state.store.sessions.create({ id: 's' });`, { path });
+  await owner.run(`state.store = await ChatStore.open(args.path); await state.store.sessions.create({ id: 's' });`, {
+    path,
+  });
   const store = await ChatStore.open(path, { worker: true });
   assert.equal(store.info.role, 'client');
   await owner.kill();

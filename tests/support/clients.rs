@@ -188,6 +188,7 @@ pub fn begin_snapshot(lease_ms: f64) -> Request<'static> {
     Request::SnapshotBegin {
         lease_ms,
         indexed: false,
+        purpose: chatstore::engine::Purpose::Reads,
     }
 }
 

@@ -106,6 +106,19 @@ pub fn write(files: &Files, path: &str, bytes: &[u8]) {
     file.write_at(bytes, 0).unwrap();
 }
 
+/// Gives a file bytes whose checksums do not fit, and makes them fit.
+pub fn write_resealed(files: &Files, bytes: &[u8]) {
+    write(files, PATH, bytes);
+    let vfs = Vfs::register(files.clone()).expect("a VFS");
+    vfs.reseal(PATH).expect("the file can be resealed");
+}
+
+/// The page of a b-tree's root.
+pub fn root(files: &Files, name: &str) -> usize {
+    let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{name}'");
+    value::<i64>(files, PATH, &sql) as usize
+}
+
 /// A connection of its own, which may do anything.
 pub fn connect(files: &Files, path: &str) -> Connection {
     let vfs = Vfs::register(files.clone()).expect("a VFS");
@@ -150,5 +163,39 @@ impl Random {
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         (self.0 % limit as u64) as usize
+    }
+}
+
+/// Damages a file somehow: bits, runs, whole pages, its end, pages in another's place.
+pub fn mutate(random: &mut Random, bytes: &mut Vec<u8>) {
+    for _ in 0..1 + random.below(6) {
+        if bytes.len() < 2 * PAGE_BYTES {
+            return;
+        }
+        let pages = bytes.len() / PAGE_BYTES;
+        // The first bytes of pages and of the file are where the damage is most telling.
+        let page = if random.below(4) == 0 {
+            0
+        } else {
+            random.below(pages)
+        };
+        let start = page * PAGE_BYTES;
+        match random.below(8) {
+            0 => bytes[start + random.below(PAGE_BYTES)] ^= 1 << random.below(8),
+            1 => bytes[start + random.below(16)] = random.below(256) as u8,
+            2 => bytes[start + random.below(100)] = random.below(256) as u8,
+            3 => {
+                let from = start + random.below(PAGE_BYTES);
+                let to = (from + random.below(300)).min(bytes.len());
+                bytes[from..to].fill_with(|| random.below(256) as u8);
+            }
+            4 => bytes[start..start + PAGE_BYTES].fill(0),
+            5 => bytes[start..start + PAGE_BYTES].fill_with(|| random.below(256) as u8),
+            6 => {
+                let other = random.below(pages) * PAGE_BYTES;
+                bytes.copy_within(other..other + PAGE_BYTES, start);
+            }
+            _ => bytes.truncate(bytes.len() - random.below(bytes.len() / 4)),
+        }
     }
 }

@@ -46,6 +46,8 @@ pub struct SalvageReport {
     pub tables: Vec<TableReport>,
     /// Pages of the damaged file that were read.
     pub pages: u64,
+    /// Of those, the ones that do not match their checksum; their rows were taken all the same.
+    pub pages_changed: u64,
     /// Pages that held rows, or may have, and are not what they were.
     pub pages_lost: u64,
     /// Rows in pages that could be read, which could not themselves.
@@ -209,8 +211,16 @@ impl Salvage {
             let mut page = std::mem::take(&mut self.page);
             let usage = self.source.usage(number)?;
             if !matches!(usage, Some(Use::Free | Use::Overflow)) {
-                self.source.read(number, &mut page)?;
+                if !self.source.read(number, &mut page)? {
+                    // Nothing of it is trusted where a part is missing.
+                    page.fill(0);
+                }
                 self.report.pages += 1;
+                if !self.source.fits(number, &page) {
+                    self.report.pages_changed += 1;
+                    self.report
+                        .add(format!("page {number} does not match its checksum"));
+                }
                 self.read_page(new, number, &page, usage)?;
             }
             self.page = page;

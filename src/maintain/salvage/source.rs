@@ -5,11 +5,12 @@
 
 use std::collections::HashMap;
 
+use super::super::failed;
 use super::super::pages::{Form, HEADER_BYTES, PageSet, Payload, Use, word};
-use super::super::replace::failed;
 use crate::error::Result;
 use crate::model::limits;
 use crate::store::schema;
+use crate::vfs::checksum;
 use crate::vfs::{OpenMode, RawFile, Storage};
 
 const FRAME_HEADER_BYTES: usize = 24;
@@ -76,7 +77,14 @@ impl Source {
         Ok(source)
     }
 
-    /// Reads a page; what lies beyond the file's end is zeros. False where nothing of it is there.
+    /// Whether a page that was read is as it was written; what is in the log was checked there.
+    pub fn fits(&self, page: u32, buffer: &[u8]) -> bool {
+        let has_checksums =
+            self.form.page_size_bytes - self.form.usable_bytes == checksum::TRAILER_BYTES;
+        !has_checksums || self.log.frames.contains_key(&page) || checksum::verify_page(buffer)
+    }
+
+    /// Reads a page; what lies beyond the file's end is zeros. False where not all of it is there.
     pub fn read(&mut self, page: u32, buffer: &mut Vec<u8>) -> Result<bool> {
         buffer.clear();
         buffer.resize(self.form.page_size_bytes, 0);
@@ -87,7 +95,7 @@ impl Source {
             return Ok(true);
         }
         let at = u64::from(page - 1) * self.form.page_size_bytes as u64;
-        Ok(self.file.read_at(buffer, at).map_err(failed)? > 0)
+        Ok(self.file.read_at(buffer, at).map_err(failed)? == buffer.len())
     }
 
     fn read_free_list(&mut self, first: u32) -> Result<bool> {

@@ -7,6 +7,7 @@ use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 
 use crate::error::{Code, Error, Result};
+use crate::store::schema;
 
 /// Those that hold what callers gave. Operations belong to the old generation, the search index is
 /// made anew.
@@ -33,6 +34,9 @@ struct Column {
     name: String,
     kind: String,
     required: bool,
+    is_json: bool,
+    /// What takes the place of a value that breaks a rule; none where the row is lost with it.
+    spare: Option<Value>,
 }
 
 /// What became of a record.
@@ -67,7 +71,7 @@ impl Table {
             "cid"
         };
         let mut statement = connection.prepare(&format!(
-            "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY {order}"
+            "SELECT name, type, \"notnull\", pk, dflt_value FROM pragma_table_xinfo(?1) WHERE hidden = 0 ORDER BY {order}"
         ))?;
         let mut rows = statement.query([name])?;
         let mut columns = Vec::new();
@@ -76,10 +80,22 @@ impl Table {
             if !without_rows && row.get::<_, i64>(3)? > 0 {
                 row_number = Some(columns.len());
             }
+            let (column, required): (String, bool) = (row.get(0)?, row.get(2)?);
+            let default: Option<String> = row.get(4)?;
+            let spare = match default {
+                _ if !required => Some(Value::Null),
+                Some(sql) => {
+                    Some(connection.query_row(&format!("SELECT {sql}"), [], |row| row.get(0))?)
+                }
+                None => None,
+            };
+            let check = format!("CONSTRAINT {name}_{column}_json ");
             columns.push(Column {
-                name: row.get(0)?,
+                is_json: schema::definitions().any(|(_, sql)| sql.contains(&check)),
+                name: column,
                 kind: row.get(1)?,
-                required: row.get(2)?,
+                required,
+                spare,
             });
         }
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
@@ -172,14 +188,15 @@ impl Table {
                 Code::ConstraintUnique if self.is_known(connection, row, &owned)? => {
                     return Ok(Insert::Known);
                 }
-                Code::ConstraintCheck => {
-                    let at = self.columns.iter().position(|column| {
-                        !column.required && error.detail("column") == Some(&column.name)
-                    });
-                    match at {
-                        Some(at) if owned[at] != Value::Null => {
+                // A check that looks into JSON fails otherwise where there is none.
+                Code::ConstraintCheck | Code::InvalidSql => {
+                    let Some(at) = self.broken_column(connection, &error, &owned)? else {
+                        return Ok(Insert::Refused(error));
+                    };
+                    match &self.columns[at].spare {
+                        Some(spare) if owned[at] != *spare => {
                             mended.push(self.columns[at].name.clone());
-                            owned[at] = Value::Null;
+                            owned[at] = spare.clone();
                         }
                         _ => return Ok(Insert::Refused(error)),
                     }
@@ -191,6 +208,27 @@ impl Table {
                 _ => return Err(error),
             }
         }
+    }
+
+    /// Which value it is that a row was refused for.
+    fn broken_column(
+        &self,
+        connection: &Connection,
+        error: &Error,
+        values: &[Value],
+    ) -> Result<Option<usize>> {
+        if let Some(name) = error.detail("column") {
+            return Ok(self.columns.iter().position(|column| column.name == name));
+        }
+        for (at, (column, value)) in self.columns.iter().zip(values).enumerate() {
+            if let (true, Value::Text(text)) = (column.is_json, value) {
+                let mut statement = connection.prepare_cached("SELECT json_valid(?1)")?;
+                if !statement.query_row([text], |row| row.get::<_, bool>(0))? {
+                    return Ok(Some(at));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Whether a row of this very key is in the new file already.

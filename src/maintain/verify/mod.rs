@@ -13,9 +13,10 @@ use rusqlite::{Connection, ffi};
 use self::rules::Sessions;
 use self::search::Search;
 use self::structure::Structure;
-use super::{Progress, stepped_after_end};
+use super::{Progress, failed, stepped_after_end};
 use crate::error::{Code, Error, Result};
 use crate::store::schema;
+use crate::vfs::{ChecksumPolicy, Connection as VfsConnection};
 
 pub use self::search::compare_index;
 
@@ -30,8 +31,10 @@ const STEP_ROWS: u32 = 5_000;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProblemKind {
-    /// A page cannot be read, or its checksum does not fit.
+    /// A page cannot be read.
     Page,
+    /// A page does not match its checksum.
+    Checksum,
     /// Pages do not make up sound b-trees, or a page is used twice or not at all.
     Structure,
     /// SQLite finds a table, index or row wrong: constraints, types, order, entries that lack.
@@ -61,6 +64,7 @@ impl ProblemKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Page => "page",
+            Self::Checksum => "checksum",
             Self::Structure => "structure",
             Self::Integrity => "integrity",
             Self::ForeignKey => "foreignKey",
@@ -107,9 +111,9 @@ pub struct Problem {
 pub struct Checked {
     /// Tables that SQLite checked with their indexes.
     pub tables: u64,
-    /// Pages counted in the structure.
+    /// Pages read.
     pub pages: u64,
-    /// Pages in the file itself whose checksum was tried.
+    /// Pages in the file itself that `saved_page` could tell of.
     pub checksums: u64,
     /// Sessions whose messages were gone through.
     pub sessions: u64,
@@ -219,12 +223,54 @@ impl Verify {
         }
     }
 
-    /// Does the next piece. Without `saved_page`, checksums are tried only as far as pages are read.
+    /// Does the next piece. Every page is read once, which tries its checksum; `saved_page`
+    /// tells besides of what the file holds under pages that are newer in the
+    /// write-ahead log or that SQLite has in memory.
     ///
     /// # Errors
     /// `TRANSACTION_STATE` where the connection has no transaction open; failures that say nothing
     /// of the file, such as `OUT_OF_MEMORY`. The same step may be asked for again then.
     pub fn step(
+        &mut self,
+        connection: &VfsConnection,
+        saved_page: Option<&mut ReadSaved<'_>>,
+    ) -> Result<Progress<VerifyReport>> {
+        // A page that does not match is to be reported, not to end the transaction by an error.
+        // Nobody else reads between the two settings.
+        let path = connection.path().unwrap_or_default();
+        let judged = |policy| {
+            let set = connection.vfs().set_checksum_policy(path, policy);
+            set.map_err(failed)
+        };
+        let before = judged(ChecksumPolicy::Lenient)?;
+        let result = self.go_on(connection, saved_page);
+        judged(before)?;
+        let progress = result?;
+        if let Task::Ended = self.task {
+            let damaged = connection.vfs().damaged_pages(path).map_err(failed)?;
+            return Ok(Progress::Done(self.finish(&damaged.pages)));
+        }
+        Ok(progress)
+    }
+
+    fn finish(&mut self, damaged_pages: &[u32]) -> VerifyReport {
+        let mut report = std::mem::take(&mut self.report);
+        for page in damaged_pages {
+            let key = Some(i64::from(*page));
+            let known = report
+                .problems
+                .iter()
+                .any(|problem| (problem.kind, problem.key) == (ProblemKind::Checksum, key));
+            if !known {
+                let detail = format!("page {page} did not match its checksum when it was read");
+                report.add(ProblemKind::Checksum, "", key, detail);
+            }
+        }
+        report.ok = report.problems.is_empty();
+        report
+    }
+
+    fn go_on(
         &mut self,
         connection: &Connection,
         saved_page: Option<&mut ReadSaved<'_>>,
@@ -260,6 +306,10 @@ impl Verify {
                 };
                 let detail = format!("{} could not be finished: {error}", self.task.name());
                 report.add(kind, "", None, detail);
+                if connection.is_autocommit() {
+                    // The failure took the snapshot with it: the rest would be of another one.
+                    self.task = Task::Checksums(u32::MAX);
+                }
                 true
             }
             Err(error) => return Err(error),
@@ -274,11 +324,6 @@ impl Verify {
                 Task::Streams => Task::Checksums(1),
                 Task::Checksums(_) | Task::Ended => Task::Ended,
             };
-        }
-        if let Task::Ended = self.task {
-            let mut report = std::mem::take(&mut self.report);
-            report.ok = report.problems.is_empty();
-            return Ok(Progress::Done(report));
         }
         let (done, expected) = self.measure();
         Ok(Progress::Working {
@@ -441,12 +486,12 @@ fn check_table(
 
 fn check_streams(connection: &Connection, report: &mut VerifyReport) -> Result<bool> {
     let mut statement = connection.prepare(
-        "SELECT DISTINCT message FROM message_deltas d
-         WHERE NOT EXISTS (SELECT 1 FROM message_streams WHERE message = d.message) LIMIT ?1",
+        "SELECT key FROM message_deltas d
+         WHERE NOT EXISTS (SELECT 1 FROM message_streams WHERE key = d.key >> 32) LIMIT ?1",
     )?;
     let mut rows = statement.query([PROBLEMS as i64])?;
     while let Some(row) = rows.next()? {
-        let detail = "deltas wait for a stream that is not there";
+        let detail = "belongs to a stream that is not there";
         report.add(ProblemKind::Stream, "message_deltas", row.get(0)?, detail);
     }
     Ok(true)
@@ -468,7 +513,7 @@ fn check_saved(
             SavedPage::Damaged => {
                 report.checked.checksums += 1;
                 let detail = format!("the checksum of page {next} does not fit");
-                report.add(ProblemKind::Page, "", Some(i64::from(*next)), detail);
+                report.add(ProblemKind::Checksum, "", Some(i64::from(*next)), detail);
             }
         }
         *next += 1;

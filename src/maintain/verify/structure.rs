@@ -19,6 +19,7 @@ pub(super) struct Structure {
 struct Walk {
     form: Form,
     used: PageSet,
+    read: PageSet,
     todo: Vec<Visit>,
     /// The next page to be asked whether it was used, once all b-trees are walked.
     next: u32,
@@ -51,7 +52,7 @@ impl Structure {
             if let Some(visit) = walk.todo.pop() {
                 walk.visit(connection, report, visit)?;
             } else if walk.next <= walk.form.pages {
-                walk.expect_used(report);
+                walk.expect_used(connection, report)?;
             } else {
                 return Ok(true);
             }
@@ -90,6 +91,7 @@ impl Walk {
         let mut walk = Self {
             form,
             used: PageSet::new(form.pages),
+            read: PageSet::new(form.pages),
             todo: vec![Visit::Node {
                 page: 1,
                 table: true,
@@ -137,19 +139,13 @@ impl Walk {
             wrong(report, format!("page {page} is used more than once"));
             return Ok(());
         }
-        let bytes = match read(connection, page)? {
-            Ok(bytes) => bytes,
-            Err(error) => {
-                let detail = format!("page {page} cannot be read: {error}");
-                report.add(ProblemKind::Page, "", Some(i64::from(page)), detail);
-                return Ok(());
-            }
+        let Some(bytes) = self.read_page(connection, report, page)? else {
+            return Ok(());
         };
-        report.checked.pages += 1;
         let fits = match visit {
             Visit::Node { table, .. } => self.enter_node(page, &bytes, table),
             Visit::Overflow { left, .. } => self.enter_overflow(&bytes, left),
-            Visit::Trunk { .. } => self.enter_trunk(&bytes, report),
+            Visit::Trunk { .. } => self.enter_trunk(&bytes),
         };
         if let Err(detail) = fits {
             wrong(report, format!("page {page} {detail}"));
@@ -216,11 +212,7 @@ impl Walk {
         }
     }
 
-    fn enter_trunk(
-        &mut self,
-        bytes: &[u8],
-        report: &mut VerifyReport,
-    ) -> std::result::Result<(), String> {
+    fn enter_trunk(&mut self, bytes: &[u8]) -> std::result::Result<(), String> {
         let leaves = word(bytes, 4).unwrap_or(0) as usize;
         if leaves > self.form.usable_bytes / 4 - 2 {
             return Err(format!(
@@ -231,9 +223,7 @@ impl Walk {
         for index in 0..leaves {
             let leaf = word(bytes, 8 + index * 4).unwrap_or(0);
             let fits = leaf > 1 && leaf <= self.form.pages && !self.form.is_map_or_lock(leaf);
-            if fits && self.used.add(leaf) {
-                report.checked.pages += 1;
-            } else {
+            if !fits || !self.used.add(leaf) {
                 broken += 1;
             }
         }
@@ -246,15 +236,40 @@ impl Walk {
         Ok(())
     }
 
-    fn expect_used(&mut self, report: &mut VerifyReport) {
+    /// Looks at pages that no walk came to: those of the pointer map, free ones, and lost ones.
+    fn expect_used(&mut self, connection: &Connection, report: &mut VerifyReport) -> Result<()> {
         let page = self.next;
         self.next += 1;
-        if self.form.is_map_or_lock(page) {
-            report.checked.pages += 1;
-            self.used.add(page);
-        } else if !self.used.has(page) {
+        if self.read.has(page) {
+            return Ok(());
+        }
+        if !self.form.is_map_or_lock(page) && !self.used.has(page) {
             let detail = format!("page {page} is neither used nor free");
             report.add(ProblemKind::Structure, "", Some(i64::from(page)), detail);
+        }
+        // For its checksum.
+        self.read_page(connection, report, page)?;
+        Ok(())
+    }
+
+    /// The bytes of a page; none where it cannot be read, which is reported.
+    fn read_page(
+        &mut self,
+        connection: &Connection,
+        report: &mut VerifyReport,
+        page: u32,
+    ) -> Result<Option<Vec<u8>>> {
+        match read(connection, page)? {
+            Ok(bytes) => {
+                self.read.add(page);
+                report.checked.pages += 1;
+                Ok(Some(bytes))
+            }
+            Err(error) => {
+                let detail = format!("page {page} cannot be read: {error}");
+                report.add(ProblemKind::Page, "", Some(i64::from(page)), detail);
+                Ok(None)
+            }
         }
     }
 }
