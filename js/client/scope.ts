@@ -131,8 +131,12 @@ export class Scope {
   /** Ends the scope and keeps nothing of it. A host that cannot be reached has done so already. */
   end(): void {
     if (this.#ended) return;
-    this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
+    this.#tellEnd();
     this.#end();
+  }
+
+  #tellEnd(): void {
+    this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
   }
 
   /** The host has ended it already: only what waits for it is told. */
@@ -145,7 +149,7 @@ export class Scope {
 
   #takeBack(error: ChatStoreError): void {
     if (this.#ended) return;
-    this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
+    this.#tellEnd();
     this.lose(error);
   }
 

@@ -87,6 +87,7 @@ export class WorkerHost {
     if (this.isDead) return;
     this.#worker.ref();
     const message: ToWorker = { t: 'close' };
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node has no origin
     this.#worker.postMessage(message);
     const closed = await firstMessage(this.#worker);
     await this.#worker.terminate();
