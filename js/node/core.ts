@@ -48,6 +48,9 @@ export class CoreFile {
   readonly #options: CoreOptions;
   readonly #descriptors = new Map<number, string>();
   #opened = false;
+  #instance: CoreInstance | undefined;
+  /** Whether the present instance may reach its files. */
+  #reach = { open: true };
 
   constructor(module: WebAssembly.Module, path: string, options: CoreOptions) {
     this.#module = module;
@@ -67,11 +70,16 @@ export class CoreFile {
     this.#opened = true;
     const bindings = createBindings();
     bindings.initSync({ module: this.#module });
-    return new bindings.Instance(inMemory ? null : this.#trackedFs(), this.#path, options);
+    const instance = new bindings.Instance(inMemory ? null : this.#trackedFs(), this.#path, options);
+    this.#instance = instance;
+    return instance;
   }
 
-  /** Closes what the last instance has left open. */
+  /** Closes what the last instance has left open, and lets it reach no file any more. */
   discard(): void {
+    this.#reach.open = false;
+    forget(this.#instance);
+    this.#instance = undefined;
     for (const descriptor of this.#descriptors.keys()) {
       try {
         nodeFs.closeSync(descriptor);
@@ -82,10 +90,16 @@ export class CoreFile {
     this.#descriptors.clear();
   }
 
-  /** `node:fs`, with a note of the files that are open. */
+  /**
+   * `node:fs`, with a note of the files that are open. An instance that was thrown away closes its
+   * connections when it is collected as garbage: by then its descriptors are those of other files, and
+   * the log beside its file is the next owner's.
+   */
   #trackedFs(): typeof nodeFs {
     const descriptors = this.#descriptors;
-    return {
+    const reach = { open: true };
+    this.#reach = reach;
+    const tracked = {
       ...nodeFs,
       openSync(...args: Parameters<typeof nodeFs.openSync>): number {
         const descriptor = nodeFs.openSync(...args);
@@ -97,5 +111,19 @@ export class CoreFile {
         nodeFs.closeSync(descriptor);
       },
     };
+    return new Proxy(tracked, {
+      get(target, name, receiver): unknown {
+        if (!reach.open) throw Object.assign(new Error('the core was thrown away'), { code: 'EBADF' });
+        return Reflect.get(target, name, receiver);
+      },
+    });
   }
+}
+
+/**
+ * Keeps the glue from freeing an instance when it is collected: one that has trapped would trap again,
+ * where nobody could catch it. Its memory goes as a whole.
+ */
+function forget(instance: (CoreInstance & { __destroy_into_raw?: () => unknown }) | undefined): void {
+  instance?.__destroy_into_raw?.();
 }
