@@ -248,6 +248,7 @@ export class Link implements ConnectionEvents {
         (connection) => {
           if (trying.signal.aborted) connection.close();
           else this.#connected(connection);
+          return undefined;
         },
         (error: unknown) => {
           this.#rejectAll(error instanceof ChatStoreError ? error : new ChatStoreError('INTERNAL', String(error)));
@@ -397,8 +398,8 @@ export class Link implements ConnectionEvents {
 
   #abortedError(call: Pending, outcome: ChatStoreError['outcome']): ChatStoreError {
     const known = outcome ?? (call.attempt === 0 || !call.write ? 'not-applied' : 'unknown');
-    const told = known === 'unknown' ? '; whether it was applied is not known' : '; nothing of it was applied';
-    return new ChatStoreError('ABORTED', `the call was aborted by its signal${told}`, {
+    const whether = known === 'unknown' ? '; whether it was applied is not known' : '; nothing of it was applied';
+    return new ChatStoreError('ABORTED', `the call was aborted by its signal${whether}`, {
       cause: call.signal?.reason,
       outcome: known,
       operationId: call.operationId,

@@ -131,6 +131,7 @@ export class Scope {
   /** Ends the scope and keeps nothing of it. A host that cannot be reached has done so already. */
   end(): void {
     if (this.#ended) return;
+    // oxlint-disable-next-line promise/no-promise-in-callback -- nobody waits for it
     this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
     this.#end();
   }
@@ -145,6 +146,7 @@ export class Scope {
 
   #takeBack(error: ChatStoreError): void {
     if (this.#ended) return;
+    // oxlint-disable-next-line promise/no-promise-in-callback -- nobody waits for it
     this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
     this.lose(error);
   }

@@ -67,10 +67,10 @@ export async function claim(
   let descriptor: number | undefined;
   let followsDead = false;
   try {
-    const lock = openLocked(path);
-    descriptor = lock.descriptor;
+    const opened = openLocked(path);
+    descriptor = opened.descriptor;
     const found = parseRecord(readFileSync(descriptor, 'utf8'));
-    if (!lock.granted) throw lockedElsewhere(path, found);
+    if (!opened.granted) throw lockedElsewhere(path, found);
     if (found !== undefined) {
       // Where temporary folders differ, so do addresses: the one in the record has the last word.
       const livesHere = kind === 'file' && found.address !== own.address && (await answers(found.address));
@@ -78,7 +78,7 @@ export async function claim(
         letGo(descriptor, server);
         return found;
       }
-      if (judge(found, own, lock.byKernel) === 'elsewhere') throw lockedElsewhere(path, found);
+      if (judge(found, own, opened.byKernel) === 'elsewhere') throw lockedElsewhere(path, found);
     }
     followsDead = found !== undefined;
     ftruncateSync(descriptor);

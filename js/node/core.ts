@@ -125,5 +125,6 @@ export class CoreFile {
  * where nobody could catch it. Its memory goes as a whole.
  */
 function forget(instance: (CoreInstance & { __destroy_into_raw?: () => unknown }) | undefined): void {
+  // oxlint-disable-next-line no-underscore-dangle -- the name is the glue's
   instance?.__destroy_into_raw?.();
 }

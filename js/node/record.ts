@@ -43,6 +43,9 @@ export function ownRecord(address: string): OwnerRecord {
   };
 }
 
+const isText = (field: unknown): boolean => typeof field === 'string';
+const isTextOrNull = (field: unknown): boolean => field === null || isText(field);
+
 /** The record in a text; undefined where there is none, or only part of one. */
 export function parseRecord(text: string): OwnerRecord | undefined {
   let value: unknown;
@@ -54,8 +57,6 @@ export function parseRecord(text: string): OwnerRecord | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each field is looked at below
   const record = value as Record<keyof OwnerRecord, unknown>;
-  const isText = (field: unknown): boolean => typeof field === 'string';
-  const isTextOrNull = (field: unknown): boolean => field === null || isText(field);
   const whole =
     record.version === 1 &&
     [record.token, record.address, record.host].every(isText) &&

@@ -46,6 +46,7 @@ async function start({ path, options }: WorkerData): Promise<void> {
   tell({ t: 'owns' });
 }
 
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- whoever starts the thread gives it
 start(workerData as WorkerData).catch((error: unknown) => {
   tell({ t: 'failed', error: toPlain(toError(error)) });
 });

@@ -59,11 +59,13 @@ test('messages come out as they went in, whatever the pieces', (t) => {
   const all = [...messages, ...answers];
   const bytes = Buffer.concat(all.flatMap((message) => encodeFrame(message)));
   for (const largest of [1, 3, 100, 70_000, bytes.length]) {
-    const read = readInPieces(bytes, chance, largest).map((message) => ({
-      ...message,
-      ...(message.reply === undefined ? {} : { reply: new Uint8Array(message.reply) }),
-      ...(message.rows === undefined ? {} : { rows: new Uint8Array(message.rows) }),
-    }));
+    const read = readInPieces(bytes, chance, largest);
+    // Node gives bytes as a Buffer, which compares as another kind.
+    for (const message of read) {
+      for (const field of ['reply', 'rows']) {
+        if (message[field] !== undefined) message[field] = new Uint8Array(message[field]);
+      }
+    }
     assert.deepEqual(read, all);
   }
   for (const message of messages) assert.equal(checkToHost(message), message);

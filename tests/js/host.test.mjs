@@ -31,13 +31,13 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
       let queue = [];
       let events = [];
       return {
-        connect: (client) => log.push(`connect ${client}`),
-        disconnect: (_, client) => log.push(`disconnect ${client}`),
-        submit(now_ms, call, client, scope, verb, deadline_ms, args, rows, operation_id, attempt) {
-          log.push(`${client} ${verb}${scope === 0 ? '' : ` in ${scope}`}${attempt > 1 ? ` again` : ''}`);
+        connect: (who) => log.push(`connect ${who}`),
+        disconnect: (_, who) => log.push(`disconnect ${who}`),
+        submit(now_ms, call, who, scope, verb, deadline_ms, args, rows, operation_id, attempt) {
+          log.push(`${who} ${verb}${scope === 0 ? '' : ` in ${scope}`}${attempt > 1 ? ` again` : ''}`);
           const reply = verbs[verb]?.(attempt);
           if (reply !== undefined) return reply;
-          queue.push({ call, verb, client });
+          queue.push({ call, verb, client: who });
           return undefined;
         },
         cancel(call) {
@@ -134,14 +134,14 @@ test('writes of clients elsewhere that come in one turn of the event loop are on
 test('calls that never wait let the event loop turn now and then', async () => {
   const { host } = paperHost({ verbs: { get: () => counted(1) } });
   const { connection } = client(host);
-  let turned = false;
-  setImmediate(() => (turned = true));
-  for (let i = 0; i < 10_000_000 && !turned; i++) {
+  const loop = { turned: false };
+  setImmediate(() => (loop.turned = true));
+  for (let i = 0; i < 10_000_000 && !loop.turned; i++) {
     connection.send(read('get'));
     const pause = connection.pause();
     if (pause !== undefined) await pause;
   }
-  assert.ok(turned);
+  assert.ok(loop.turned);
 });
 
 test('an error of the core keeps its code, message and details, and the instance', () => {

@@ -41,7 +41,7 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
         send(call) {
           log.push({ owner: here, ...call });
           const tell = (number) => ({
-            reply: (reply = counted(1), error = undefined) => events.reply(number, reply, error),
+            reply: (reply = counted(1), error) => events.reply(number, reply, error),
             fail: (code, outcome) => events.reply(number, undefined, plain(code, outcome)),
           });
           return answer(call, { ...tell(call.call), events, lose });
@@ -130,7 +130,7 @@ test('owners that close in peace may be as many as they are', async () => {
   await link.call(write('add'), {});
   assert.deepEqual(
     calls().map(({ attempt, operationId }) => [attempt, operationId]),
-    Array(11).fill([1, 'me:1']),
+    Array.from({ length: 11 }, () => [1, 'me:1']),
   );
 });
 

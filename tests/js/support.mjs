@@ -134,7 +134,7 @@ export async function startPeer({ on_told = () => undefined, wrapper = [], entry
         });
       });
     },
-    signal: (signal) => process.kill(child.pid, signal),
+    signal: (signal) => child.kill(signal),
     kill() {
       child.kill('SIGKILL');
       return ended;
