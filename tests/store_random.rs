@@ -2,13 +2,18 @@
 
 mod support;
 
+use std::rc::Rc;
+
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
+use chatstore::maintain::{Verify, to_the_end};
 use chatstore::model::{DeleteFilter, Field, MessagePatch, NewMessage, Search, SessionPatch};
 use chatstore::store::streams::{Delta, NewStream, StreamEnd};
-use chatstore::{Code, Request};
-use support::{Chats, message, open};
+use chatstore::vfs::{MemoryStorage, Vfs};
+use chatstore::{Code, Durability, Engine, Request};
+use rusqlite::OpenFlags;
+use support::{Chats, message};
 
 /// xorshift64*: small, seeded, the same everywhere.
 struct Random(u64);
@@ -223,7 +228,9 @@ fn step_of_a_stream(
 
 fn run(seed: u64, steps: usize) {
     let mut random = Random(seed);
-    let mut chats = open();
+    let files = Rc::new(MemoryStorage::new());
+    let engine = Engine::open(files.clone(), "chats.sqlite", Durability::Strict);
+    let mut chats = Chats::over(engine.unwrap());
     for bot in BOTS {
         chats.bot(bot);
     }
@@ -289,6 +296,13 @@ fn run(seed: u64, steps: usize) {
         "seed {seed}"
     );
     chats.expect_sound();
+    chats.engine.close().unwrap();
+    let vfs = Vfs::register(files).unwrap();
+    let connection = vfs.connect("chats.sqlite", OpenFlags::default()).unwrap();
+    connection.execute_batch("BEGIN").unwrap();
+    let mut verify = Verify::new();
+    let report = to_the_end(|| verify.step(&connection, None)).unwrap();
+    assert_eq!(report.problems, [], "seed {seed}");
 }
 
 #[test]

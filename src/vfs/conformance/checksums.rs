@@ -144,18 +144,25 @@ pub fn a_file_without_room_for_checksums_has_none(place: &Place) -> Outcome {
     Ok(())
 }
 
-/// `VACUUM` makes room in all pages, and writes the first one not always first.
+/// `VACUUM` makes room in all pages, and writes the first one not always first; pages
+/// of a new size it writes by pieces.
 pub fn a_file_that_gets_room_gets_checksums(place: &Place) -> Outcome {
-    let vfs = place.vfs()?;
-    let connection = database(place, &vfs, "db", 4096, 0)?;
-    connection.execute_batch("PRAGMA cache_size = 5; PRAGMA page_size = 8192")?;
-    let mut reserved_bytes = 8;
-    connection.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
-    connection.execute_batch("VACUUM")?;
-    ensure_stamped(place, "db", 8192)?;
-    ensure_sound(&connection)?;
-    drop(connection);
-    ensure_sound(&*place.connect(&vfs, "db")?)
+    for page_bytes in [4096, 8192] {
+        let name = format!("db{page_bytes}");
+        let vfs = place.vfs()?;
+        let connection = database(place, &vfs, &name, 4096, 0)?;
+        connection.execute_batch(&format!(
+            "PRAGMA cache_size = 5; PRAGMA page_size = {page_bytes}"
+        ))?;
+        let mut reserved_bytes = 8;
+        connection.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
+        connection.execute_batch("VACUUM")?;
+        ensure_stamped(place, &name, page_bytes)?;
+        ensure_sound(&connection)?;
+        drop(connection);
+        ensure_sound(&*place.connect(&vfs, &name)?)?;
+    }
+    Ok(())
 }
 
 /// What was rolled back from a journal is as good as it was.

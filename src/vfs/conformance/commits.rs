@@ -21,12 +21,17 @@ const SYNC: SyncOptions = SyncOptions {
 };
 const COUNT: &str = "SELECT count(*) FROM t";
 
-/// Whatever the size of a transaction that fits in memory.
+/// Whatever the size of a transaction that fits in memory, and with nothing of one
+/// that was rolled back before it.
 pub fn a_commit_reaches_the_wal_in_one_write(place: &Place) -> Outcome {
     let connection = database(place, &place.vfs()?)?;
+    connection.execute_batch("PRAGMA cache_size = 5")?;
     let wal = wal_of(place, "db")?;
     for rows in [1, 10, 100] {
         place.recording.take();
+        connection.execute_batch("BEGIN")?;
+        insert(&connection, 200)?;
+        connection.execute_batch("ROLLBACK")?;
         insert(&connection, rows)?;
         let end = u64::try_from(wal_end(&place.recording.bytes(&wal)?))?;
         let events = place.recording.take();
@@ -375,12 +380,18 @@ pub fn without_room_ahead_commits_go_on(place: &Place) -> Outcome {
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
     plan.room_bytes.set(Some(150_000));
     let mut commits = 0;
+    let wal = wal_of(place, "db")?;
     while insert(&connection, 1).is_ok() {
         commits += 1;
+        let bytes = place.recording.bytes(&wal)?;
+        ensure!(
+            bytes.len() == wal_end(&bytes),
+            "space ahead was kept of a disk that has too little"
+        );
         ensure!(commits < 1000, "there was room for all");
     }
     ensure!(commits >= 10, "only {commits} commits, with room for more");
-    let end = wal_end(&place.recording.bytes(&wal_of(place, "db")?)?);
+    let end = wal_end(&place.recording.bytes(&wal)?);
     ensure!(end > 100_000, "full after {end} bytes of 150000");
     // Moving the pages makes room.
     connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
