@@ -9,10 +9,21 @@ import type { Patience, Request } from './caller.js';
 import { patienceOf } from './caller.js';
 import { ChatStoreError } from './errors.js';
 
-export type ScopeKind = 'transaction' | 'snapshot';
+/** A check and a copy of the whole store each are a snapshot that is begun for just that. */
+export type ScopeKind = 'transaction' | 'snapshot' | 'check' | 'copy';
 
-export const beginVerb = { transaction: 'tx.begin', snapshot: 'snapshot.begin' } as const;
-export const endVerb = { transaction: 'tx.rollback', snapshot: 'snapshot.end' } as const;
+export const beginVerb = {
+  transaction: 'tx.begin',
+  snapshot: 'snapshot.begin',
+  check: 'verify.begin',
+  copy: 'backup.begin',
+} as const;
+export const endVerb = {
+  transaction: 'tx.rollback',
+  snapshot: 'snapshot.end',
+  check: 'snapshot.end',
+  copy: 'snapshot.end',
+} as const;
 
 /** The error of what was in a scope that ended with its host. */
 export function goneError(kind: ScopeKind, cause: ChatStoreError): ChatStoreError {
@@ -21,7 +32,7 @@ export function goneError(kind: ScopeKind, cause: ChatStoreError): ChatStoreErro
         cause,
         outcome: 'not-applied',
       })
-    : new ChatStoreError('SNAPSHOT_EXPIRED', `the snapshot has ended: ${cause.message}`, { cause });
+    : new ChatStoreError('SNAPSHOT_EXPIRED', `the ${kind} has ended: ${cause.message}`, { cause });
 }
 
 /** What a scope does its work on. */

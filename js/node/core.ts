@@ -9,8 +9,8 @@ import * as nodeFs from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createBindings } from '../../dist/wasm/bindings.js';
 import { ChatStoreError } from '../client/errors.js';
-import type { Durability, PoolOptions } from '../client/types.js';
-import type { CoreInstance } from '../host/core.js';
+import type { Durability, PoolOptions, SalvageReport } from '../client/types.js';
+import { toError, type CoreInstance } from '../host/core.js';
 
 let compiling: Promise<WebAssembly.Module> | undefined;
 
@@ -29,6 +29,24 @@ async function compile(): Promise<WebAssembly.Module> {
     return await WebAssembly.compile(await readFile(url));
   } catch (cause) {
     throw new ChatStoreError('INTERNAL', `the wasm core of chatstore cannot be loaded from ${url.href}`, { cause });
+  }
+}
+
+/** Copies what can be read of a damaged file into a new one, which goes again where that fails. */
+export async function salvageFile(damaged: string, to: string): Promise<Omit<SalvageReport, 'path'>> {
+  const bindings = createBindings();
+  bindings.initSync({ module: await loadCore() });
+  if (nodeFs.existsSync(to)) {
+    throw new ChatStoreError('INVALID_ARGUMENT', `to: expected the path of no file yet, received ${to}`, {
+      details: { argument: 'to', expected: 'the path of no file yet', received: to },
+    });
+  }
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
+    return JSON.parse(bindings.salvage(nodeFs, damaged, to)) as Omit<SalvageReport, 'path'>;
+  } catch (thrown) {
+    for (const suffix of ['-wal', '-journal', '']) nodeFs.rmSync(to + suffix, { force: true });
+    throw toError(thrown);
   }
 }
 
