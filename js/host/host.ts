@@ -41,6 +41,8 @@ interface Waiting {
 /** How long the transactions of other processes may go on when a host closes. */
 const CLOSE_GRACE_MS = 1_000;
 const MAX_TIMER_MS = 2_147_483_647;
+/** When a fresh instance is asked what is due, though nothing was called that waits. */
+const FIRST_STEP_MS = 100;
 /** How long calls of this thread may follow each other before others get their turn. */
 const TURN_MS = 10;
 /** A number that the core gives to no scope. */
@@ -183,6 +185,8 @@ export class Host {
       const instance = this.#environment.openInstance();
       this.#instance = instance;
       for (const seat of this.#seats.values()) instance.connect(seat.number, seat.name);
+      // What clients of a former host have left may be waiting for its time.
+      this.#wakeAt(performance.now() + FIRST_STEP_MS);
       return instance;
     } catch (thrown) {
       this.#throwAway();

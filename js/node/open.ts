@@ -161,8 +161,7 @@ export class ChatStore extends ClientStore {
    */
   static async salvage(path: string | URL, options: { to?: string | URL } = {}): Promise<SalvageReport> {
     const file = realPathOf(pathOf(path));
-    const to =
-      options.to === undefined ? `${file}.salvaged-${String(Date.now())}` : realPathOf(pathOf(options.to));
+    const to = options.to === undefined ? `${file}.salvaged-${String(Date.now())}` : realPathOf(pathOf(options.to));
     const claimed = await claim(file, (socket) => socket.destroy());
     if (claimed === AGAIN || 'pid' in claimed) throw lockedHere(file);
     try {
