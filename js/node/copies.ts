@@ -59,7 +59,11 @@ export async function writeTo(
 async function syncDirectory(path: string): Promise<void> {
   try {
     const directory = await open(path, 'r');
-    await directory.sync().finally(() => directory.close());
+    try {
+      await directory.sync();
+    } finally {
+      await directory.close();
+    }
   } catch {
     // The copy is whole; that its name survives the loss of power cannot be had here.
   }
@@ -85,7 +89,10 @@ export function readFrom(source: ReplaceSource): AsyncIterable<Uint8Array> | Ite
 
 async function* bytesOf(path: string): AsyncIterable<Uint8Array> {
   try {
-    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) yield piece as Uint8Array;
+    for await (const piece of createReadStream(path, { highWaterMark: 1 << 20 })) {
+      // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a stream without an encoding gives bytes
+      yield piece as Uint8Array;
+    }
   } catch (error) {
     throw ioError(`${path} cannot be read`, error);
   }
