@@ -87,7 +87,9 @@ impl File {
                 .vfs
                 .exists(&format!("{}-wal", self.path))
                 .unwrap_or(true);
-        let writer = self.open(OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
+        let mut writer = self.open(OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
+        // Reads within a transaction run on it. No write has a deadline.
+        self.read_deadline.watch(&mut writer)?;
         schema::prepare(&writer, &self.path)?;
         if recovers {
             // A former owner may have written and not flushed it: seen is not yet kept.

@@ -233,15 +233,17 @@ impl<C: Collect> Engine<C> {
     }
 
     fn submit_in_scope(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {
-        if self.scopes.is_transaction(call.scope) {
+        let is_commit = matches!(call.job.outline(), Request::TransactionCommit);
+        // It was meant for a transaction of the owner that was lost, whatever is open here.
+        let attempt = call.operation.as_ref().map_or(1, |known| known.attempt);
+        let is_sent_again = is_commit && attempt > 1;
+        if self.scopes.is_transaction(call.scope, call.client) && !is_sent_again {
             return self.run_in_transaction(call);
         }
-        let is_commit = matches!(call.job.outline(), Request::TransactionCommit);
-        if !self.scopes.snapshots.contains_key(&call.scope) {
-            // A commit that is sent again, after the owner who did it was lost.
-            if is_commit && self.was_done(call)? {
-                return Ok(done());
-            }
+        if is_commit {
+            return self.find_commit(call).map(|()| done());
+        }
+        if !self.scopes.is_snapshot(call.scope, call.client) {
             return Err(self.scopes.why_not_open(call.scope));
         }
         if matches!(call.job.outline(), Request::SnapshotEnd) {
@@ -362,7 +364,8 @@ impl<C: Collect> Engine<C> {
             .transaction
             .as_ref()
             .map_or("another write", |_| "transaction");
-        for queue in [&mut self.queue, &mut self.snapshots_wanted] {
+        let queues = [(&mut self.queue, false), (&mut self.snapshots_wanted, true)];
+        for (queue, waits_for_pool) in queues {
             if !queue.iter().any(|waiting| waiting.deadline_ms <= now_ms) {
                 continue;
             }
@@ -371,7 +374,7 @@ impl<C: Collect> Engine<C> {
                 .partition(|waiting| waiting.deadline_ms <= now_ms);
             *queue = left;
             for waiting in over {
-                let error = if matches!(waiting.call.job.outline(), Request::SnapshotBegin { .. }) {
+                let error = if waits_for_pool {
                     self.pool.note_exhausted();
                     waiting.pool_exhausted(self.pool.options().max)
                 } else {
@@ -525,7 +528,18 @@ impl<C: Collect> Engine<C> {
     }
 
     fn give_out_snapshots(&mut self, now_ms: f64) {
-        while let Some(waiting) = self.snapshots_wanted.pop_front() {
+        while self.pool.has_room()
+            && let Some(waiting) = self.snapshots_wanted.pop_front()
+        {
+            let indexed = matches!(
+                waiting.call.job.outline(),
+                Request::SnapshotBegin { indexed: true, .. }
+            );
+            if indexed && self.index_is_behind().unwrap_or(false) {
+                // Something was written while it waited.
+                self.queue.push_back(waiting);
+                continue;
+            }
             let result = match self.begin_snapshot(now_ms, &waiting.call) {
                 Ok(None) => {
                     self.snapshots_wanted.push_front(waiting);
@@ -584,7 +598,16 @@ impl<C: Collect> Engine<C> {
             }
             request.read(&open.connection, &mut visit)
         });
-        let reply = result.map_err(|error| self.judge(error))?;
+        let has_ended = result.is_err() && open.connection.is_autocommit();
+        let reply = result.map_err(|error| {
+            let error = self.judge(error);
+            if has_ended {
+                // SQLite gave the state up with the failed read: the next one would see another.
+                let lost = scopes::snapshot_lost("a read of it failed", &error);
+                self.lose_snapshot(now_ms, call.scope, lost);
+            }
+            error
+        })?;
         self.expect_matching_pages()?;
         Ok(Answer { reply, messages })
     }
