@@ -49,6 +49,8 @@ const NO_SCOPE = 0xffff_ffff;
 const SCOPE_OPENED_BY: Record<string, 'transaction' | 'snapshot'> = {
   'tx.begin': 'transaction',
   'snapshot.begin': 'snapshot',
+  'verify.begin': 'snapshot',
+  'backup.begin': 'snapshot',
 };
 const SCOPE_ENDED_BY = new Set(['tx.commit', 'tx.rollback', 'snapshot.end']);
 

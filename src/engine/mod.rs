@@ -535,13 +535,19 @@ impl<C: Collect> Engine<C> {
                     "this snapshot is for reading; a check or a copy has one of its own",
                 ));
             };
-            return match work.step(&open.connection) {
-                Ok(table) => Ok(Answer {
-                    reply: Reply::Table(table),
-                    messages: C::default(),
-                }),
-                Err(error) => Err(self.judge(error)),
-            };
+            let is_check = work.is_check();
+            let table = work
+                .step(&open.connection)
+                .map_err(|error| self.judge(error))?;
+            let matching = self.expect_matching_pages();
+            // A check says itself what does not match; a copy of that is no good.
+            if !is_check {
+                matching?;
+            }
+            return Ok(Answer {
+                reply: Reply::Table(table),
+                messages: C::default(),
+            });
         }
         if request.is_write() || request.is_control() {
             return Err(Error::new(

@@ -170,10 +170,13 @@ pub enum Request<'a> {
     ReplaceWrite {
         offset_bytes: u64,
     },
-    /// The next piece of checking it; the last puts it in place. The old content goes to `keep`.
+    /// The next piece of checking it; the last puts it in place. The old content goes to `keep`, a
+    /// file that is not there yet; without one it is not kept.
     ReplaceStep {
-        keep: String,
+        keep: Option<String>,
     },
+    /// Gives up what has come of the new content.
+    ReplaceEnd,
     Query {
         sql: String,
         params: QueryParams,
@@ -286,6 +289,7 @@ impl Request<'_> {
             Self::ReplaceBegin => "replace.begin",
             Self::ReplaceWrite { .. } => "replace.write",
             Self::ReplaceStep { .. } => "replace.step",
+            Self::ReplaceEnd => "replace.end",
             Self::Query { .. } => "query",
         }
     }
@@ -306,6 +310,7 @@ impl Request<'_> {
                 | Self::ReplaceBegin
                 | Self::ReplaceWrite { .. }
                 | Self::ReplaceStep { .. }
+                | Self::ReplaceEnd
         )
     }
 
@@ -313,7 +318,10 @@ impl Request<'_> {
     pub(super) fn is_upkeep(&self) -> bool {
         matches!(
             self,
-            Self::ReplaceBegin | Self::ReplaceWrite { .. } | Self::ReplaceStep { .. }
+            Self::ReplaceBegin
+                | Self::ReplaceWrite { .. }
+                | Self::ReplaceStep { .. }
+                | Self::ReplaceEnd
         )
     }
 

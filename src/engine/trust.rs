@@ -36,7 +36,7 @@ impl File {
         let _ = self.vfs.set_checksum_policy(&self.path, policy);
     }
 
-    fn damaged_pages(&self) -> Vec<u32> {
+    pub(super) fn damaged_pages(&self) -> Vec<u32> {
         self.vfs
             .damaged_pages(&self.path)
             .map(|damaged| damaged.pages)

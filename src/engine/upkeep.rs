@@ -44,6 +44,11 @@ impl Work {
         })
     }
 
+    /// Whether it is for finding what is wrong.
+    pub(super) fn is_check(&self) -> bool {
+        matches!(self, Self::Verify(_))
+    }
+
     /// The next piece.
     pub(super) fn step(&mut self, connection: &Connection) -> Result<Table> {
         match self {
@@ -114,10 +119,11 @@ impl<C: Collect> Engine<C> {
     /// Takes in some of its bytes.
     pub(super) fn receive_replacement(
         &mut self,
+        client: ClientId,
         offset_bytes: u64,
         bytes: &[u8],
     ) -> Result<Answer<C>> {
-        let file = self.expect_incoming()?.file.as_mut();
+        let file = self.expect_incoming(client)?.file.as_mut();
         let file = file.ok_or_else(|| {
             Error::new(
                 Code::TransactionState,
@@ -128,28 +134,46 @@ impl<C: Collect> Engine<C> {
         Ok(super::done())
     }
 
-    fn expect_incoming(&mut self) -> Result<&mut Incoming> {
-        self.incoming.as_mut().ok_or_else(|| {
-            Error::new(
-                Code::TransactionState,
-                "no replacement is under way: it has ended, or the owner of the file was lost",
-            )
-        })
+    /// The replacement of this very client: another may have begun one since an owner was lost.
+    fn expect_incoming(&mut self, client: ClientId) -> Result<&mut Incoming> {
+        let incoming = self.incoming.as_mut();
+        incoming
+            .filter(|incoming| incoming.client == client)
+            .ok_or_else(|| {
+                Error::new(
+                    Code::TransactionState,
+                    "no replacement is under way: it has ended, or the owner of the file was lost",
+                )
+            })
     }
 
     /// The next piece of checking what was received; the last one puts it in the store's place.
-    pub(super) fn step_replacement(&mut self, keep: &str) -> Result<Answer<C>> {
-        let result = self.go_on_replacing(keep);
+    pub(super) fn step_replacement(
+        &mut self,
+        client: ClientId,
+        keep: Option<&str>,
+    ) -> Result<Answer<C>> {
+        self.expect_incoming(client)?;
+        let not_kept = format!("{}-outgoing", self.file.full_path()?);
+        if keep.is_none() {
+            // One that a killed owner has left.
+            let _ = self.file.storage.delete(&not_kept, false);
+        }
+        let result = self.go_on_replacing(client, keep.unwrap_or(&not_kept));
         if !matches!(result, Ok(None)) {
             self.give_up_replacement();
         }
         let table = match result? {
             None => working("check", 0, 0),
             Some(replaced) => {
+                if keep.is_none() {
+                    let _ = self.file.storage.delete(&not_kept, false);
+                }
+                self.trust_again();
                 self.info.generation.clone_from(&replaced.generation);
                 self.epoch_is_written = false;
                 let generation = replaced.generation;
-                let kept_bytes = replaced.kept_bytes;
+                let kept_bytes = keep.map_or(0, |_| replaced.kept_bytes);
                 report_of(format!(
                     "{{\"generation\":\"{generation}\",\"keptBytes\":{kept_bytes}}}"
                 ))
@@ -161,11 +185,23 @@ impl<C: Collect> Engine<C> {
         })
     }
 
-    fn go_on_replacing(&mut self, keep: &str) -> Result<Option<Replaced>> {
+    /// What was found wrong was found in what is gone now.
+    fn trust_again(&mut self) {
+        self.refuses_writes = None;
+        self.is_trusted = true;
+        self.file.set_policy(true);
+        if !self.file.damaged_pages().is_empty() {
+            self.checkpoint();
+            // What is stale in the file lies under the log, which goes over it.
+            let _ = self.file.vfs.reseal(&self.file.path);
+        }
+    }
+
+    fn go_on_replacing(&mut self, client: ClientId, keep: &str) -> Result<Option<Replaced>> {
         self.connections()?;
         let storage = Rc::clone(&self.file.storage);
         let vfs = Rc::clone(&self.file.vfs);
-        let incoming = self.expect_incoming()?;
+        let incoming = self.expect_incoming(client)?;
         if let Some(mut file) = incoming.file.take() {
             file.sync(false).map_err(failed)?;
         }
@@ -183,7 +219,7 @@ impl<C: Collect> Engine<C> {
                 Progress::Done(replaced) => return Ok(Some(replaced)),
                 Progress::Working { .. } if at_once => {}
                 Progress::Working { .. } => {
-                    self.expect_incoming()?.replace = Some(replace);
+                    self.expect_incoming(client)?.replace = Some(replace);
                     return Ok(None);
                 }
             }
@@ -228,8 +264,14 @@ impl<C: Collect> Engine<C> {
     ) -> Result<Answer<C>> {
         match request {
             Request::ReplaceBegin => self.begin_replacement(client),
-            Request::ReplaceWrite { offset_bytes } => self.receive_replacement(*offset_bytes, rows),
-            Request::ReplaceStep { keep } => self.step_replacement(keep),
+            Request::ReplaceWrite { offset_bytes } => {
+                self.receive_replacement(client, *offset_bytes, rows)
+            }
+            Request::ReplaceStep { keep } => self.step_replacement(client, keep.as_deref()),
+            Request::ReplaceEnd => {
+                self.give_up_replacement_of(client);
+                Ok(super::done())
+            }
             other => Err(Error::new(
                 Code::Internal,
                 format!("{} is not for the writer", other.verb()),

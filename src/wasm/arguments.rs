@@ -68,7 +68,7 @@ struct ReplaceWrite {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReplaceStep {
-    keep: String,
+    keep: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -590,6 +590,7 @@ fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
         "replace.step" => Request::ReplaceStep {
             keep: from::<ReplaceStep>(verb, args)?.keep,
         },
+        "replace.end" => Request::ReplaceEnd,
         "snapshot.end" => Request::SnapshotEnd,
         "messages.get" => {
             let MessageId { session_id, id } = from(verb, args)?;

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod rows;
+mod salvage;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -228,12 +229,24 @@ fn thrown(error: Error) -> JsValue {
     }
     let plain = Object::new();
     set(&plain, "code", &JsValue::from_str(error.code().as_str()));
-    set(&plain, "message", &JsValue::from_str(error.message()));
+    set(&plain, "message", &JsValue::from_str(&message_of(&error)));
     set(&plain, "details", &details);
     if let Some(outcome) = error.outcome() {
         set(&plain, "outcome", &JsValue::from_str(outcome.as_str()));
     }
     plain.into()
+}
+
+/// Whoever meets a damaged file should know what can still be done.
+fn message_of(error: &Error) -> String {
+    let message = error.message();
+    if error.code() == Code::Corrupt {
+        format!(
+            "{message}. ChatStore.salvage copies what can be read of a damaged file into a new one"
+        )
+    } else {
+        message.to_owned()
+    }
 }
 
 fn set(object: &Object, name: &str, value: &JsValue) {
