@@ -202,7 +202,9 @@ impl<C: Collect> Engine<C> {
                 Ok(None)
             }
             request
-                if request.is_write() || matches!(request, Request::TransactionBegin { .. }) =>
+                if request.is_write()
+                    || request.is_upkeep()
+                    || matches!(request, Request::TransactionBegin { .. }) =>
             {
                 self.enqueue(now_ms, call);
                 Ok(None)

@@ -117,7 +117,8 @@ impl<C: Collect> Engine<C> {
                 if let Some(waiting) = self.queue.pop_front() {
                     let Call { client, job, .. } = &waiting.call;
                     let result = self.run_upkeep(*client, job.outline(), job.rows());
-                    let result = result.map_err(|error| self.judge(error));
+                    // What is wrong with the new content says nothing of the store.
+                    let result = result.map_err(|error| self.file.explain(error));
                     self.idle.note_write();
                     self.events.push(waiting.settle(result));
                 }
