@@ -97,8 +97,8 @@ export class Scope {
       if (error instanceof ChatStoreError && (error.code === 'TRANSACTION_LOST' || error.code === 'SNAPSHOT_EXPIRED')) {
         this.lose(error);
       }
-      // What it was lost for says more than what its host says of it afterwards.
-      else if (this.isLost) this.#check();
+      // What it was lost for says more than that its host does not know it any more.
+      else if (this.isLost && error instanceof ChatStoreError && error.code === 'TRANSACTION_STATE') this.#check();
       throw error;
     }
   }
