@@ -44,7 +44,6 @@ fn power_lost_within_recovery_leaves_a_beginning_of_a_relaxed_store() {
 }
 
 #[test]
-#[ignore = "a strict store does not flush after recovery yet"]
 fn what_a_recovered_store_has_answered_survives_the_loss_of_power() {
     Suite {
         seed: 80_000,

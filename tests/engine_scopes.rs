@@ -6,8 +6,8 @@ mod clients;
 use chatstore::engine::PoolOptions;
 use chatstore::model::SessionPatch;
 use chatstore::vfs::MemoryStorage;
-use chatstore::{Options, Outcome, Request};
-use clients::{Clients, add, begin_snapshot, code, new_session, operation};
+use chatstore::{Options, Outcome, Reply, Request};
+use clients::{Clients, add, begin_snapshot, code, list, new_session, operation};
 
 fn with_pool(max: usize) -> Clients {
     let pool = PoolOptions {
@@ -277,4 +277,163 @@ fn ten_readers_and_ten_writers_at_once_see_whole_states_only() {
         }
     }
     assert_eq!(clients.ids(0, "s").unwrap().len(), 1_000);
+}
+
+#[test]
+fn a_scope_is_open_to_its_own_client_only() {
+    let mut clients = Clients::in_memory();
+    clients.call(0, new_session("s")).unwrap();
+    let tx = clients.transaction(1, 60_000.0);
+    let snapshot = clients.snapshot(1, 60_000.0);
+    for (scope, request) in [
+        (tx, Request::TransactionCommit),
+        (tx, add("s", "a", "text")),
+        (snapshot, list("s")),
+        (snapshot, Request::SnapshotEnd),
+    ] {
+        let call = clients.send(2, scope, request);
+        assert_eq!(code(clients.result(call)), "TRANSACTION_STATE");
+    }
+    clients.ids(snapshot, "s").unwrap();
+    clients.call(tx, Request::TransactionCommit).unwrap();
+}
+
+#[test]
+fn a_commit_that_is_sent_again_never_commits_another_transaction_of_the_same_number() {
+    let storage = std::rc::Rc::new(MemoryStorage::new());
+    let mut clients = Clients::on(std::rc::Rc::clone(&storage), Options::default());
+    clients.call(0, new_session("s")).unwrap();
+    let before = clients.transaction(1, 60_000.0);
+    drop(clients);
+    // The next owner counts scopes anew, and the same client has the next transaction open already.
+    let mut clients = Clients::on(storage, Options::default());
+    let open = clients.transaction(1, 60_000.0);
+    assert_eq!(before, open);
+    clients.call(open, add("s", "a", "text")).unwrap();
+    let call = clients.send_as(1, before, Request::TransactionCommit, operation("op", 2));
+    let error = clients.result(call).unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
+    clients.call(open, Request::TransactionRollback).unwrap();
+    assert_eq!(clients.ids(0, "s").unwrap(), [""; 0]);
+}
+
+#[test]
+fn the_record_of_another_write_does_not_pass_for_that_of_a_commit() {
+    let mut clients = Clients::in_memory();
+    let call = clients.send_as(1, 0, new_session("s"), operation("op", 1));
+    clients.settle();
+    clients.result(call).unwrap();
+    let call = clients.send_as(1, 77, Request::TransactionCommit, operation("op", 2));
+    assert_eq!(code(clients.result(call)), "OPERATION_MISMATCH");
+}
+
+#[test]
+fn an_indexed_snapshot_that_waited_for_a_connection_finds_what_was_written_meanwhile() {
+    let mut clients = with_pool(1);
+    clients.call(0, new_session("s")).unwrap();
+    let held = clients.snapshot(1, 60_000.0);
+    let waiting = clients.send(
+        1,
+        0,
+        Request::SnapshotBegin {
+            lease_ms: 60_000.0,
+            indexed: true,
+            purpose: chatstore::engine::Purpose::Reads,
+        },
+    );
+    clients.call(0, add("s", "a", "needle")).unwrap();
+    clients.call(held, Request::SnapshotEnd).unwrap();
+    clients.settle();
+    let Reply::Scope(scope) = clients.result(waiting).unwrap().reply else {
+        panic!("expected a scope")
+    };
+    let search = Request::Search {
+        search: chatstore::model::Search {
+            query: "needle".into(),
+            ..Default::default()
+        },
+        page: Default::default(),
+    };
+    let Reply::Hits(page) = clients.call(scope, search).unwrap().reply else {
+        panic!("expected hits")
+    };
+    assert_eq!(page.items.len(), 1);
+}
+
+#[test]
+fn an_indexed_snapshot_that_waits_for_the_writer_does_not_blame_the_pool() {
+    let mut clients = Clients::in_memory();
+    clients.call(0, new_session("s")).unwrap();
+    clients.call(0, add("s", "a", "needle")).unwrap();
+    clients.transaction(2, 60_000.0);
+    clients.timeout_ms = 100.0;
+    let waiting = clients.send(
+        1,
+        0,
+        Request::SnapshotBegin {
+            lease_ms: 60_000.0,
+            indexed: true,
+            purpose: chatstore::engine::Purpose::Reads,
+        },
+    );
+    assert!(!clients.has_settled(waiting));
+    clients.pass(100.0);
+    assert_eq!(code(clients.result(waiting)), "TIMEOUT");
+    assert_eq!(clients.engine.pool_figures().exhausted, 0);
+}
+
+#[test]
+fn a_query_within_a_transaction_ends_at_its_deadline_and_the_transaction_goes_on() {
+    let mut clients = Clients::in_memory();
+    clients.call(0, new_session("s")).unwrap();
+    let tx = clients.transaction(1, 60_000.0);
+    clients.call(tx, add("s", "a", "text")).unwrap();
+    clients.timeout_ms = 50.0;
+    let endless = Request::Query {
+        sql:
+            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+                .into(),
+        params: chatstore::store::query::QueryParams::Positional(Vec::new()),
+        limit: None,
+    };
+    assert_eq!(code(clients.call(tx, endless)), "TIMEOUT");
+    clients.call(tx, Request::TransactionCommit).unwrap();
+    assert_eq!(clients.ids(0, "s").unwrap(), ["a"]);
+}
+
+#[test]
+fn the_epoch_grows_with_every_owner_that_wrote_whatever_it_did_first() {
+    let storage = std::rc::Rc::new(MemoryStorage::new());
+    type Begin = fn(&mut Clients);
+    let begins: [Begin; 3] = [
+        |clients| {
+            let tx = clients.transaction(1, 60_000.0);
+            clients.call(tx, Request::TransactionCommit).unwrap();
+        },
+        |clients| {
+            let tx = clients.transaction(1, 60_000.0);
+            clients.call(tx, Request::TransactionSavepoint).unwrap();
+            clients.call(tx, new_session("x")).unwrap();
+            clients.call(tx, Request::TransactionRollbackTo).unwrap();
+            clients.call(tx, Request::TransactionCommit).unwrap();
+        },
+        |clients| {
+            let calls = [0, 1].map(|_| clients.send(1, 0, add("none", "a", "text")));
+            clients.settle();
+            for call in calls {
+                assert_eq!(code(clients.result(call)), "CONSTRAINT_FOREIGN_KEY");
+            }
+        },
+    ];
+    for (owner, begin) in begins.into_iter().enumerate() {
+        let mut clients = Clients::on(std::rc::Rc::clone(&storage), Options::default());
+        assert_eq!(clients.engine.info().epoch, owner as i64 + 1);
+        begin(&mut clients);
+        clients
+            .call(0, new_session(format!("s{owner}").leak()))
+            .unwrap();
+        clients.engine.close().unwrap();
+    }
+    let clients = Clients::on(storage, Options::default());
+    assert_eq!(clients.engine.info().epoch, 4);
 }

@@ -31,12 +31,13 @@ export function introduce(port: Port, hello: Hello, events: ConnectionEvents): P
     const connection = new PortConnection(port);
     let welcomed = false;
     let over = false;
+    let closedInPeace = false;
     const end = (error?: ChatStoreError): void => {
       if (over) return;
       over = true;
       // oxlint-disable-next-line typescript/prefer-promise-reject-errors -- undefined: the channel is all that failed
       if (!welcomed) reject(error);
-      else if (!connection.closed) events.gone();
+      else if (!connection.closed) events.gone(closedInPeace);
     };
     port.listen((received) => {
       if (over || connection.closed) return;
@@ -66,6 +67,9 @@ export function introduce(port: Port, hello: Hello, events: ConnectionEvents): P
           break;
         case 'notice':
           events.notice(message.notice, message.message);
+          break;
+        case 'bye':
+          closedInPeace = true;
           break;
         case 'pong':
           break;

@@ -240,19 +240,21 @@ export class Link implements ConnectionEvents {
     if (this.#connecting !== undefined) return;
     const trying = new AbortController();
     this.#connecting = trying;
-    void (async () => this.#connector.connect(this, this.#options.name, trying.signal))()
-      .finally(() => {
-        this.#connecting = undefined;
-      })
-      .then(
-        (connection) => {
-          if (trying.signal.aborted) connection.close();
-          else this.#connected(connection);
-        },
-        (error: unknown) => {
-          this.#rejectAll(error instanceof ChatStoreError ? error : new ChatStoreError('INTERNAL', String(error)));
-        },
-      );
+    void this.#seek(trying);
+  }
+
+  async #seek(trying: AbortController): Promise<void> {
+    let connection: Connection;
+    try {
+      connection = await this.#connector.connect(this, this.#options.name, trying.signal);
+    } catch (error) {
+      this.#connecting = undefined;
+      this.#rejectAll(error instanceof ChatStoreError ? error : new ChatStoreError('INTERNAL', String(error)));
+      return;
+    }
+    this.#connecting = undefined;
+    if (trying.signal.aborted) connection.close();
+    else this.#connected(connection);
   }
 
   #connected(connection: Connection): void {
@@ -316,7 +318,7 @@ export class Link implements ConnectionEvents {
   }
 
   /** @internal An event of the connection. */
-  gone(): void {
+  gone(closed: boolean): void {
     this.#goneEarly = this.#connecting !== undefined;
     this.#connection = undefined;
     this.#abandoned.clear();
@@ -330,6 +332,9 @@ export class Link implements ConnectionEvents {
       } else if (call.scope !== 0 && !isCommit(call)) {
         this.#settle(call);
         call.reject(goneError(scopes.get(call.scope)?.kind ?? 'transaction', error));
+      } else if (closed && call.scope === 0 && call.attempt > 0) {
+        // It was not done: sending it to the next owner is the first time again.
+        call.attempt--;
       }
     }
     if (this.#closed === undefined || this.#pending.size > 0) this.#reconnect();
@@ -394,8 +399,8 @@ export class Link implements ConnectionEvents {
 
   #abortedError(call: Pending, outcome: ChatStoreError['outcome']): ChatStoreError {
     const known = outcome ?? (call.attempt === 0 || !call.write ? 'not-applied' : 'unknown');
-    const told = known === 'unknown' ? '; whether it was applied is not known' : '; nothing of it was applied';
-    return new ChatStoreError('ABORTED', `the call was aborted by its signal${told}`, {
+    const ending = known === 'unknown' ? '; whether it was applied is not known' : '; nothing of it was applied';
+    return new ChatStoreError('ABORTED', `the call was aborted by its signal${ending}`, {
       cause: call.signal?.reason,
       outcome: known,
       operationId: call.operationId,

@@ -9,10 +9,21 @@ import type { Patience, Request } from './caller.js';
 import { patienceOf } from './caller.js';
 import { ChatStoreError } from './errors.js';
 
-export type ScopeKind = 'transaction' | 'snapshot';
+/** A check and a copy of the whole store each are a snapshot that is begun for just that. */
+export type ScopeKind = 'transaction' | 'snapshot' | 'check' | 'copy';
 
-export const beginVerb = { transaction: 'tx.begin', snapshot: 'snapshot.begin' } as const;
-export const endVerb = { transaction: 'tx.rollback', snapshot: 'snapshot.end' } as const;
+export const beginVerb = {
+  transaction: 'tx.begin',
+  snapshot: 'snapshot.begin',
+  check: 'verify.begin',
+  copy: 'backup.begin',
+} as const;
+export const endVerb = {
+  transaction: 'tx.rollback',
+  snapshot: 'snapshot.end',
+  check: 'snapshot.end',
+  copy: 'snapshot.end',
+} as const;
 
 /** The error of what was in a scope that ended with its host. */
 export function goneError(kind: ScopeKind, cause: ChatStoreError): ChatStoreError {
@@ -21,7 +32,7 @@ export function goneError(kind: ScopeKind, cause: ChatStoreError): ChatStoreErro
         cause,
         outcome: 'not-applied',
       })
-    : new ChatStoreError('SNAPSHOT_EXPIRED', `the snapshot has ended: ${cause.message}`, { cause });
+    : new ChatStoreError('SNAPSHOT_EXPIRED', `the ${kind} has ended: ${cause.message}`, { cause });
 }
 
 /** What a scope does its work on. */
@@ -86,8 +97,8 @@ export class Scope {
       if (error instanceof ChatStoreError && (error.code === 'TRANSACTION_LOST' || error.code === 'SNAPSHOT_EXPIRED')) {
         this.lose(error);
       }
-      // What it was lost for says more than what its host says of it afterwards.
-      else if (this.isLost) this.#check();
+      // What it was lost for says more than that its host does not know it any more.
+      else if (this.isLost && error instanceof ChatStoreError && error.code === 'TRANSACTION_STATE') this.#check();
       throw error;
     }
   }
@@ -131,8 +142,12 @@ export class Scope {
   /** Ends the scope and keeps nothing of it. A host that cannot be reached has done so already. */
   end(): void {
     if (this.#ended) return;
-    this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
+    this.#tellEnd();
     this.#end();
+  }
+
+  #tellEnd(): void {
+    this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
   }
 
   /** The host has ended it already: only what waits for it is told. */
@@ -145,7 +160,7 @@ export class Scope {
 
   #takeBack(error: ChatStoreError): void {
     if (this.#ended) return;
-    this.#link.run({ verb: endVerb[this.kind], write: false }, patienceOf({}), undefined).catch(() => undefined);
+    this.#tellEnd();
     this.lose(error);
   }
 

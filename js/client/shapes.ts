@@ -88,6 +88,17 @@ export const openOptions = options({
   onEvent: check.callback,
 });
 export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
+export const jobOptions = shape({ signal: check.abortSignal, onProgress: check.callback });
+export const backupOptions = shape({
+  signal: check.abortSignal,
+  onProgress: check.callback,
+  overwrite: check.flag,
+});
+export const replaceOptions = shape({
+  signal: check.abortSignal,
+  onProgress: check.callback,
+  keepPath: text(4_096),
+});
 export const snapshotOptions = options({ leaseMs: timeoutMs });
 export const deleteOptions = optionsOfWrite({ permanent: check.flag });
 export const purgeOptions = shape({ deletedBefore: check.time, ...writeFields }, { required: ['deletedBefore'] });

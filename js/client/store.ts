@@ -13,7 +13,17 @@ import type { ReadText } from './rows.js';
 import * as shapes from './shapes.js';
 import { runSnapshot, type ReadApi } from './snapshot.js';
 import { runTransaction, type Transaction } from './transaction.js';
-import type { SnapshotOptions, StoreInfo, TransactionOptions } from './types.js';
+import type {
+  CallOptions,
+  JobOptions,
+  ReplaceReport,
+  SnapshotOptions,
+  Stats,
+  StoreInfo,
+  TransactionOptions,
+  VerifyReport,
+} from './types.js';
+import { backup, replaceWith, stats, verify } from './upkeep.js';
 import { Verbs } from './verbs.js';
 
 const DEFAULT_LEASE_MS = 30_000;
@@ -128,6 +138,46 @@ export abstract class ChatStore extends Verbs {
     const leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
     const scope = await this.#link.begin('snapshot', leaseMs, patienceOf(options), true);
     return runSnapshot(scope, this.#readText, run);
+  }
+
+  /**
+   * Checks the whole store, and changes nothing: SQLite's own rules and ours, the search index and the
+   * checksums of all pages. Other calls run in between.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * await store.sessions.create({ title: 'A trip' })
+   * const report = await store.verify()
+   * assert.deepEqual([report.ok, report.checked.sessions], [true, 1])
+   * await store.close()
+   * ```
+   */
+  async verify(options: JobOptions = {}): Promise<VerifyReport> {
+    checkOptions(shapes.jobOptions, options);
+    return verify(this.#link, this.#readText, options);
+  }
+
+  /** What the store has done since its file was opened, in numbers. */
+  async stats(options: CallOptions = {}): Promise<Stats> {
+    checkOptions(shapes.callOptions, options);
+    return stats(this.#link, this.#readText, options);
+  }
+
+  /** @internal */
+  protected copyTo(options: JobOptions, write: (bytes: Uint8Array) => Promise<void> | void): Promise<number> {
+    return backup(this.#link, this.#readText, options, write);
+  }
+
+  /** @internal */
+  protected replaceBy(
+    options: JobOptions,
+    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
+    keep: string,
+  ): Promise<ReplaceReport> {
+    return replaceWith(this.#link, this.#readText, options, pieces, keep);
   }
 
   /**

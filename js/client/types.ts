@@ -505,6 +505,116 @@ export interface TransactionOptions extends WriteOptions {
   retries?: number | undefined;
 }
 
+/** How far a job is, in units of its own; `expected` is 0 where that is not known. */
+export interface Progress {
+  task: string;
+  done: number;
+  expected: number;
+}
+
+/** Options of jobs, which take as long as they take. */
+export interface JobOptions {
+  signal?: AbortSignal | undefined;
+  onProgress?: ((progress: Progress) => void) | undefined;
+}
+
+/** Where a backup goes: a file in Node, or a stream that takes bytes. */
+export type BackupTarget = { path: string | URL } | WritableStream<Uint8Array>;
+
+/** Options of `backup`. */
+export interface BackupOptions extends JobOptions {
+  /** Whether a file that exists is replaced. Default false: it is an error. */
+  overwrite?: boolean | undefined;
+}
+
+/** What `backup` made. */
+export interface BackupInfo {
+  sizeBytes: number;
+}
+
+/** Where new content comes from: bytes, a stream of them, or a file in Node. */
+export type ReplaceSource = Uint8Array | Blob | ReadableStream<Uint8Array> | { path: string | URL };
+
+/** Options of `replaceWith`. */
+export interface ReplaceOptions extends JobOptions {
+  /** Where the old content goes: a file that does not exist. Default `<file>.replaced-<time>`. */
+  keepPath?: string | undefined;
+}
+
+/** One thing that `verify` found wrong. */
+export interface Problem {
+  /** Which rule: `page`, `checksum`, `structure`, … */
+  kind: string;
+  /** The table; empty where it is about the file. */
+  table: string;
+  /** The key of the row, or the number of the page. */
+  key: number | null;
+  detail: string;
+}
+
+/** What `verify` found. */
+export interface VerifyReport {
+  ok: boolean;
+  /** The first thousand. */
+  problems: Problem[];
+  /** How many more there are, at least. */
+  moreProblems: number;
+  checked: { tables: number; pages: number; sessions: number; messages: number; searchEntries: number };
+}
+
+/** What `replaceWith` did. */
+export interface ReplaceReport {
+  /** Names the new content. */
+  generation: string;
+  /** Where the old content is. */
+  keptPath: string;
+  keptBytes: number;
+}
+
+/** What was saved of a damaged file. */
+export interface SalvageReport {
+  /** The new store. */
+  path: string;
+  tables: { name: string; rows: number; mended: number; refused: number }[];
+  /** Pages of the damaged file that were read, and those that held rows and could not be. */
+  pages: number;
+  pagesLost: number;
+  rowsDamaged: number;
+  problems: string[];
+}
+
+/** Figures of a store since its file was opened; sizes in bytes, times in milliseconds. */
+export interface Stats {
+  /** Connections for snapshots, cursors and copies: in use, unused, most at once, given out, opened. */
+  poolInUse: number;
+  poolIdle: number;
+  poolMaxInUse: number;
+  poolCheckouts: number;
+  poolOpened: number;
+  /** Connections that did not answer at check-out, and calls that waited for one in vain. */
+  poolUnhealthy: number;
+  poolExhausted: number;
+  poolHeldMs: number;
+  poolWaiting: number;
+  writesWaiting: number;
+  /** Transactions for waiting writes, and the writes in them. */
+  groups: number;
+  groupedCalls: number;
+  /** Times that the file was opened again after a failure. */
+  reopened: number;
+  /** Pages in the log, and those of them that are in the file already. */
+  logFrames: number;
+  logFramesMoved: number;
+  storageReads: number;
+  storageReadBytes: number;
+  storageWrites: number;
+  storageWrittenBytes: number;
+  storageFlushes: number;
+  connections: number;
+  connectionBytesMax: number;
+  connectionBytes: number;
+}
+
 /** Options of `snapshot`. */
 export interface SnapshotOptions extends CallOptions {
   /** How long the state is kept while nothing is read from it, in milliseconds: default 30,000. */

@@ -41,6 +41,8 @@ interface Waiting {
 /** How long the transactions of other processes may go on when a host closes. */
 const CLOSE_GRACE_MS = 1_000;
 const MAX_TIMER_MS = 2_147_483_647;
+/** When a fresh instance is asked what is due, though nothing was called that waits. */
+const FIRST_STEP_MS = 100;
 /** How long calls of this thread may follow each other before others get their turn. */
 const TURN_MS = 10;
 /** A number that the core gives to no scope. */
@@ -49,6 +51,8 @@ const NO_SCOPE = 0xffff_ffff;
 const SCOPE_OPENED_BY: Record<string, 'transaction' | 'snapshot'> = {
   'tx.begin': 'transaction',
   'snapshot.begin': 'snapshot',
+  'verify.begin': 'snapshot',
+  'backup.begin': 'snapshot',
 };
 const SCOPE_ENDED_BY = new Set(['tx.commit', 'tx.rollback', 'snapshot.end']);
 
@@ -143,7 +147,7 @@ export class Host {
       throw toError(thrown);
     } finally {
       await this.#environment.releaseOwnership();
-      for (const seat of this.#seats.values()) seat.events.gone();
+      for (const seat of this.#seats.values()) seat.events.gone(true);
       this.#seats.clear();
     }
   }
@@ -181,6 +185,8 @@ export class Host {
       const instance = this.#environment.openInstance();
       this.#instance = instance;
       for (const seat of this.#seats.values()) instance.connect(seat.number, seat.name);
+      // What clients of a former host have left may be waiting for its time.
+      this.#wakeAt(performance.now() + FIRST_STEP_MS);
       return instance;
     } catch (thrown) {
       this.#throwAway();

@@ -45,7 +45,8 @@ export type FromHost =
   | { t: 'reply'; call: number; reply?: Uint8Array; error?: PlainError }
   | { t: 'lost'; scope: number; error: PlainError }
   | { t: 'notice'; notice: string; message: string }
-  | { t: 'pong' };
+  | { t: 'pong' }
+  | { t: 'bye' };
 
 /** The way from a client to its host. */
 export interface Connection {
@@ -71,8 +72,11 @@ export interface ConnectionEvents {
   notice(notice: string, message: string): void;
   /** Anything at all has come. */
   alive(): void;
-  /** The host, or the way to it, is gone; nothing comes any more. */
-  gone(): void;
+  /**
+   * The host, or the way to it, is gone; nothing comes any more. `closed`: it has closed in peace, and
+   * what it has not answered it has not done.
+   */
+  gone(closed: boolean): void;
 }
 
 /** A two-way channel of whole messages: a socket, a worker, a tab. */
@@ -145,6 +149,7 @@ function isFromHost(message: Record<string, unknown>): message is FromHost & Rec
   switch (message['t']) {
     case 'welcome':
     case 'pong':
+    case 'bye':
       return true;
     case 'refused':
       return isPlainError(message['error']);

@@ -54,7 +54,10 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
         alive: () => {
           if (!over) port.post({ t: 'pong' });
         },
-        gone: end,
+        gone: () => {
+          if (!over) port.post({ t: 'bye' });
+          end();
+        },
       },
       hello.name,
       { remote: true },
@@ -96,7 +99,10 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
         connection.ping();
       }
     } catch (thrown) {
-      refuse(toError(thrown));
+      const error = toError(thrown);
+      // Who comes to a host that is closing looks for the next one, as those do who were there before.
+      if (error.code === 'STORE_CLOSED') end();
+      else refuse(error);
     }
   }, end);
 }

@@ -33,6 +33,10 @@ import { describeOwner, judge, ownRecord, parseRecord, type OwnerRecord } from '
 /** The ownership of a file, held. */
 export interface Claim {
   readonly token: string;
+  /** The owner before has died, and clients of it may be on their way here. */
+  readonly clientsMayReturn: boolean;
+  /** Notes in the record that there are clients now, who will look for the next owner. */
+  noteClients(): void;
   release(): void;
 }
 
@@ -63,11 +67,12 @@ export async function claim(
   if (server === undefined) return readRecord(path) ?? AGAIN;
   const own = ownRecord(lockAddress(path, kind));
   let descriptor: number | undefined;
+  let clientsMayReturn = false;
   try {
-    const lock = openLocked(path);
-    descriptor = lock.descriptor;
+    const file = openLocked(path);
+    descriptor = file.descriptor;
     const found = parseRecord(readFileSync(descriptor, 'utf8'));
-    if (!lock.granted) throw lockedElsewhere(path, found);
+    if (!file.granted) throw lockedElsewhere(path, found);
     if (found !== undefined) {
       // Where temporary folders differ, so do addresses: the one in the record has the last word.
       const livesHere = kind === 'file' && found.address !== own.address && (await answers(found.address));
@@ -75,20 +80,29 @@ export async function claim(
         letGo(descriptor, server);
         return found;
       }
-      if (judge(found, own, lock.byKernel) === 'elsewhere') throw lockedElsewhere(path, found);
+      if (judge(found, own, file.byKernel) === 'elsewhere') throw lockedElsewhere(path, found);
     }
-    ftruncateSync(descriptor);
-    writeSync(descriptor, JSON.stringify(own), 0);
+    clientsMayReturn = found?.clients === true;
+    writeRecord(descriptor, own);
   } catch (error) {
     letGo(descriptor, server);
     throw error instanceof ChatStoreError ? error : ioError(`${lockFileOf(path)} cannot be written`, error);
   }
-  const held = descriptor;
+  let held: number | undefined = descriptor;
   return {
     token: own.token,
+    clientsMayReturn,
+    noteClients: () => {
+      if (held === undefined || own.clients) return;
+      own.clients = true;
+      writeRecord(held, own);
+    },
     release: () => {
+      if (held === undefined) return;
       if (hasItsName(held, lockFileOf(path))) rmSync(lockFileOf(path), { force: true });
       letGo(held, server);
+      // A descriptor that was closed may be another file's by the next moment.
+      held = undefined;
     },
   };
 }
@@ -140,6 +154,12 @@ function lock(descriptor: number): 'held' | 'refused' | 'unavailable' {
   if (process.platform === 'win32') return 'unavailable';
   const { status } = spawnSync('flock', ['-xn', '3'], { stdio: ['ignore', 'ignore', 'ignore', descriptor] });
   return status === 0 ? 'held' : status === 1 ? 'refused' : 'unavailable';
+}
+
+/** Whoever reads it in between finds half a record, and reads it again. */
+function writeRecord(descriptor: number, record: OwnerRecord): void {
+  ftruncateSync(descriptor);
+  writeSync(descriptor, JSON.stringify(record), 0);
 }
 
 function hasItsName(descriptor: number, name: string): boolean {

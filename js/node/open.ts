@@ -11,10 +11,22 @@ import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
 import { Link } from '../client/link.js';
 import { readQueryRows } from '../client/rows.js';
-import { openOptions } from '../client/shapes.js';
+import { backupOptions, openOptions, replaceOptions } from '../client/shapes.js';
 import { ChatStore as ClientStore } from '../client/store.js';
-import type { OpenOptions, StoreInfo } from '../client/types.js';
+import type {
+  BackupInfo,
+  BackupOptions,
+  BackupTarget,
+  OpenOptions,
+  ReplaceOptions,
+  ReplaceReport,
+  ReplaceSource,
+  SalvageReport,
+  StoreInfo,
+} from '../client/types.js';
 import { AGAIN, claim } from './claim.js';
+import { readFrom, writeTo } from './copies.js';
+import { salvageFile } from './core.js';
 import { MEMORY, codeOf, ioError, pathOf, realPathOf } from './paths.js';
 import { Place } from './place.js';
 import { readTextInNode } from './text.js';
@@ -85,6 +97,81 @@ export class ChatStore extends ClientStore {
   }
 
   /**
+   * Writes a copy of the whole store as it is now, while others go on writing: one plain SQLite file
+   * that needs nothing beside it. A file appears under its name when it is whole and flushed.
+   *
+   * Errors: `SNAPSHOT_EXPIRED` where the owner of the file is lost or too much is written meanwhile;
+   * nothing is left of the copy then.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * await store.sessions.create({ id: 'trip' })
+   * await store.backup({ path: './backup.chat' })
+   * await store.close()
+   *
+   * const copy = await ChatStore.open('./backup.chat')
+   * assert.equal((await copy.sessions.get('trip')).id, 'trip')
+   * await copy.close()
+   * ```
+   */
+  async backup(target: BackupTarget, options: BackupOptions = {}): Promise<BackupInfo> {
+    checkOptions(backupOptions, options);
+    const { overwrite = false, ...job } = options;
+    return { sizeBytes: await writeTo(target, overwrite, (write) => this.copyTo(job, write)) };
+  }
+
+  /**
+   * Puts the content of another store in the place of this one's, at once for everybody. It is checked
+   * before; the old content is kept in a file beside. Writes wait while the old content is copied.
+   *
+   * Errors: `NOT_A_STORE`, `SCHEMA_TOO_NEW` and `CORRUPT` where the new content is not fit, `BUSY` where
+   * another replacement is under way; the store is as it was then.
+   *
+   * @example
+   * ```js example
+   * import { readFile } from 'node:fs/promises'
+   * import { ChatStore } from 'chatstore'
+   *
+   * const other = await ChatStore.open('./other.chat')
+   * await other.sessions.create({ id: 'trip' })
+   * await other.close()
+   *
+   * const store = await ChatStore.open('./mine.chat')
+   * const { keptPath } = await store.replaceWith(await readFile('./other.chat'))
+   * assert.equal((await store.sessions.get('trip')).id, 'trip')
+   * assert.match(keptPath, /mine\.chat\.replaced-/)
+   * await store.close()
+   * ```
+   */
+  async replaceWith(source: ReplaceSource, options: ReplaceOptions = {}): Promise<ReplaceReport> {
+    checkOptions(replaceOptions, options);
+    const { keepPath, ...job } = options;
+    const keep = keepPath === undefined ? `${this.#info.path}.replaced-${String(Date.now())}` : realPathOf(keepPath);
+    return this.replaceBy(job, readFrom(source), keep);
+  }
+
+  /**
+   * Copies what can be read of a damaged store into a new one, `<path>.salvaged-<time>` unless `to`
+   * says otherwise. The damaged file is not changed, and nobody may have it open.
+   *
+   * Errors: `STORE_LOCKED`, `LOCKED_ELSEWHERE`; `INVALID_ARGUMENT` where the new file exists.
+   */
+  static async salvage(path: string | URL, options: { to?: string | URL } = {}): Promise<SalvageReport> {
+    const file = realPathOf(pathOf(path));
+    const to = options.to === undefined ? `${file}.salvaged-${String(Date.now())}` : realPathOf(pathOf(options.to));
+    const claimed = await claim(file, (socket) => socket.destroy());
+    if (claimed === AGAIN || 'pid' in claimed) throw lockedHere(file);
+    try {
+      return { path: to, ...(await salvageFile(file, to)) };
+    } finally {
+      claimed.release();
+    }
+  }
+
+  /**
    * Removes a store for good: its file and what lies beside it. Nothing happens where there is no such
    * file.
    *
@@ -106,9 +193,7 @@ export class ChatStore extends ClientStore {
     const file = realPathOf(wanted);
     const claimed = await claim(file, (socket) => socket.destroy());
     if (claimed === AGAIN || 'pid' in claimed) {
-      throw new ChatStoreError('STORE_LOCKED', `${file} is open, here or in another process: close it there first`, {
-        details: { path: file },
-      });
+      throw lockedHere(file);
     }
     try {
       checkOurs(file);
@@ -121,6 +206,12 @@ export class ChatStore extends ClientStore {
       claimed.release();
     }
   }
+}
+
+function lockedHere(file: string): ChatStoreError {
+  return new ChatStoreError('STORE_LOCKED', `${file} is open, here or in another process: close it there first`, {
+    details: { path: file },
+  });
 }
 
 const APPLICATION_ID = 0x43684174;

@@ -47,7 +47,11 @@ export async function own(path: string, options: CoreOptions): Promise<Host | Ow
     if (claimed === AGAIN || 'pid' in claimed) return claimed;
     const host = await hostOnFile(path, options, claimed);
     accept = (socket) => {
-      serve(host, new SocketPort(socket, { trusted: false }), (token) => isToken(token, claimed.token));
+      serve(host, new SocketPort(socket, { trusted: false }), (token) => {
+        if (!isToken(token, claimed.token)) return false;
+        claimed.noteClients();
+        return true;
+      });
     };
     for (const socket of early.splice(0)) accept(socket);
     return host;
@@ -69,7 +73,8 @@ async function hostOnFile(path: string, options: CoreOptions, claimed: Claim): P
 async function openHost(path: string, options: CoreOptions, claimed: Claim): Promise<Host> {
   const module = await loadCore();
   checkNoStranger(path);
-  const core = new CoreFile(module, path, options);
+  const clientsMayReturn = options.clientsMayReturn === true || claimed.clientsMayReturn;
+  const core = new CoreFile(module, path, { ...options, clientsMayReturn });
   const watch = new StrangerWatch(path, core.descriptors);
   let timer: NodeJS.Timeout | undefined;
   const host = new Host({

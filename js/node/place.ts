@@ -108,7 +108,9 @@ export class Place implements Connector {
 
   /** Becomes the owner, where nobody is. */
   async #house(): Promise<Housed | OwnerRecord | typeof AGAIN> {
-    const { worker, ...options } = this.#options;
+    const { worker, ...wanted } = this.#options;
+    // Where others were clients with this one, they look for the next owner as well.
+    const options = { ...wanted, clientsMayReturn: this.#opened || this.role === 'client' };
     if (options.inMemory && this.#opened) {
       throw new ChatStoreError(
         'INTERNAL',

@@ -26,6 +26,8 @@ export interface OwnerRecord {
   network: string | null;
   /** The namespace in which the pid counts. */
   pids: string | null;
+  /** Whether other processes have been its clients. */
+  clients: boolean;
 }
 
 /** A record of this process, with a token of its own. */
@@ -40,8 +42,12 @@ export function ownRecord(address: string): OwnerRecord {
     host: hostname(),
     network: namespace('net'),
     pids: namespace('pid'),
+    clients: false,
   };
 }
+
+const isText = (field: unknown): boolean => typeof field === 'string';
+const isTextOrNull = (field: unknown): boolean => field === null || isText(field);
 
 /** The record in a text; undefined where there is none, or only part of one. */
 export function parseRecord(text: string): OwnerRecord | undefined {
@@ -54,12 +60,11 @@ export function parseRecord(text: string): OwnerRecord | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each field is looked at below
   const record = value as Record<keyof OwnerRecord, unknown>;
-  const isText = (field: unknown): boolean => typeof field === 'string';
-  const isTextOrNull = (field: unknown): boolean => field === null || isText(field);
   const whole =
     record.version === 1 &&
     [record.token, record.address, record.host].every(isText) &&
     [record.startedAt, record.bootId, record.network, record.pids].every(isTextOrNull) &&
+    typeof record.clients === 'boolean' &&
     Number.isSafeInteger(record.pid);
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- each field was looked at
   return whole ? (value as OwnerRecord) : undefined;

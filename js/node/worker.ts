@@ -16,6 +16,7 @@ import { ThreadPort } from './ports.js';
 import type { FromWorker, ToWorker, WorkerData } from './worker_host.js';
 
 function tell(message: FromWorker): void {
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node has no origin
   parentPort?.postMessage(message);
 }
 
@@ -46,6 +47,7 @@ async function start({ path, options }: WorkerData): Promise<void> {
   tell({ t: 'owns' });
 }
 
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- worker_host.ts has given it
 start(workerData as WorkerData).catch((error: unknown) => {
   tell({ t: 'failed', error: toPlain(toError(error)) });
 });

@@ -53,7 +53,12 @@ export class WorkerHost {
   /** Starts a worker that owns the file, where nobody does; else the worker ends again. */
   static async start(path: string, options: CoreOptions): Promise<WorkerHost | OwnerRecord | typeof AGAIN> {
     const data: WorkerData = { path, options };
-    const worker = new Worker(new URL('./worker.js', import.meta.url), { workerData: data, name: 'chatstore' });
+    const worker = new Worker(new URL('./worker.js', import.meta.url), {
+      workerData: data,
+      name: 'chatstore',
+      // How the program was started is no concern of the worker's, and some of it no worker takes.
+      execArgv: [],
+    });
     const started = await firstMessage(worker);
     if (started?.t === 'owns') return new WorkerHost(worker);
     await worker.terminate();
@@ -82,6 +87,7 @@ export class WorkerHost {
     if (this.isDead) return;
     this.#worker.ref();
     const message: ToWorker = { t: 'close' };
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker of Node has no origin
     this.#worker.postMessage(message);
     const closed = await firstMessage(this.#worker);
     await this.#worker.terminate();

@@ -64,6 +64,10 @@ impl Job {
         }
     }
 
+    pub(super) fn rows(&self) -> &[u8] {
+        self.rows.as_deref().unwrap_or_default()
+    }
+
     pub(super) fn size_bytes(&self) -> usize {
         self.rows.as_ref().map_or(0, Vec::len)
     }

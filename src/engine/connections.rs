@@ -27,6 +27,8 @@ const STEPS_BETWEEN_LOOKS: i32 = 20_000;
 /// A file, and how it is opened.
 pub(super) struct File {
     pub(super) vfs: Rc<Vfs>,
+    /// The same place as that of the VFS, for files that are no database.
+    pub(super) storage: Rc<dyn Storage>,
     pub(super) path: String,
     pub(super) durability: Durability,
     /// When the file was changed last before it was opened; none where that is not known.
@@ -45,7 +47,8 @@ impl File {
     /// Judges what lies at the path and puts the storage behind a VFS of its own.
     pub(super) fn new(storage: impl Storage, path: &str, durability: Durability) -> Result<Self> {
         inspect(&storage, path)?;
-        let vfs = Vfs::register(storage).map_err(|error| {
+        let storage: Rc<dyn Storage> = Rc::new(storage);
+        let vfs = Vfs::register(Rc::clone(&storage)).map_err(|error| {
             Error::new(
                 Code::Internal,
                 format!("the VFS was not registered: {error}"),
@@ -57,6 +60,7 @@ impl File {
         };
         Ok(Self {
             vfs,
+            storage,
             path: path.to_owned(),
             durability,
             found_modified_ms,
@@ -83,7 +87,9 @@ impl File {
                 .vfs
                 .exists(&format!("{}-wal", self.path))
                 .unwrap_or(true);
-        let writer = self.open(OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
+        let mut writer = self.open(OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
+        // Reads within a transaction run on it. No write has a deadline.
+        self.read_deadline.watch(&mut writer)?;
         schema::prepare(&writer, &self.path)?;
         if recovers {
             // A former owner may have written and not flushed it: seen is not yet kept.
@@ -101,6 +107,13 @@ impl File {
             reader,
             query,
         })
+    }
+
+    /// The one name of the file in its storage.
+    pub(super) fn full_path(&self) -> Result<String> {
+        self.storage
+            .full_path(&self.path)
+            .map_err(|error| Error::new(Code::IoError, error.message().to_owned()))
     }
 
     /// One more connection for reading, with a small cache.
@@ -282,7 +295,8 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
         let read = if header.is_empty() {
             0
         } else {
-            file.read_at(header, 0)?
+            // A place that is broken may claim to have given more than it was asked for.
+            file.read_at(header, 0)?.min(header.len())
         };
         Ok((file.size_bytes()?, read))
     };

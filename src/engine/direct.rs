@@ -42,7 +42,7 @@ impl Engine {
         visit: &mut dyn FnMut(&MessageRef<'_>),
     ) -> Result<Reply> {
         self.expect_transaction()?;
-        self.visit_in_transaction(request, visit)
+        self.visit_in_transaction(request, f64::INFINITY, visit)
     }
 
     /// Begins the interactive transaction; it stays open until it is ended.

@@ -20,7 +20,7 @@ const LOG_FRAMES: i64 = 4_000;
 /// Frames from which snapshots that hold the log back are given up, the oldest first: 256 MiB.
 const LOG_FRAMES_MAX: i64 = 64_000;
 /// How long clients of a former owner have to connect again, milliseconds.
-const CLIENTS_RETURN_WITHIN_MS: f64 = 5_000.0;
+const CLIENTS_RETURN_WITHIN_MS: f64 = 2_000.0;
 /// How often records of operations are looked through, and how long they are kept, milliseconds.
 const PRUNE_EVERY_MS: f64 = 600_000.0;
 const OPERATIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
@@ -148,10 +148,10 @@ impl<C: Collect> Engine<C> {
         if !search::is_behind(&self.connections()?.reader)? {
             return Ok(false);
         }
-        let left = self.index(INDEX_SLICE_MESSAGES)?;
-        // That was no write of a caller's.
+        let left = self.index(INDEX_SLICE_MESSAGES);
+        // That was no write of a caller's, whatever came of it.
         self.idle.wrote = false;
-        Ok(left > 0)
+        Ok(left? > 0)
     }
 
     /// Moves the log into the file where it has grown long. Where snapshots hold it back for too

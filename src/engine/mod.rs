@@ -23,6 +23,7 @@ mod request;
 mod scopes;
 mod stats;
 mod trust;
+mod upkeep;
 mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -31,12 +32,14 @@ pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
 pub use options::{Durability, Info, Options, PoolOptions};
 pub use pool::PoolFigures;
 pub use request::{Reply, Request, Table};
+pub use upkeep::Purpose;
 
 use connections::{Connections, File};
 use idle::Idle;
 use pool::Pool;
 use scopes::{Scopes, Snapshot};
 use stats::Counters;
+use upkeep::{Incoming, Work};
 use writing::Waiting;
 
 use crate::error::{Code, Error, Outcome, Result};
@@ -102,6 +105,8 @@ pub struct Engine<C = Vec<Message>> {
     refuses_writes: Option<Error>,
     /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
     is_trusted: bool,
+    /// New content for the whole store, on its way.
+    incoming: Option<Incoming>,
     idle: Idle,
     counters: Counters,
 }
@@ -134,8 +139,17 @@ impl<C: Collect> Engine<C> {
             clients_may_return,
         } = options.into();
         let file = File::new(storage, path, durability)?;
-        let connections = file.connect()?;
-        let is_trusted = file.judge_seal(&connections)?;
+        // Until its seal was looked at, a page that does not match may be a stranger's.
+        file.set_policy(false);
+        let opened = file.connect().and_then(|connections| {
+            let is_trusted = file.judge_seal(&connections)?;
+            Ok((connections, is_trusted))
+        });
+        let is_trusted_or_lost = !matches!(opened, Ok((_, false)));
+        if let Some(error) = file.mismatch().filter(|_| is_trusted_or_lost) {
+            return Err(error);
+        }
+        let (connections, is_trusted) = opened?;
         let mut info = file.info(&connections)?;
         info.epoch += 1;
         let mut engine = Self {
@@ -153,6 +167,7 @@ impl<C: Collect> Engine<C> {
             retries,
             refuses_writes: None,
             is_trusted,
+            incoming: None,
             idle: Idle::default(),
             counters: Counters::default(),
         };
@@ -162,6 +177,13 @@ impl<C: Collect> Engine<C> {
             engine.end_lost_streams();
         }
         Ok(engine)
+    }
+
+    /// Limits the memory that SQLite takes, for all stores of this process or wasm instance: what
+    /// does not fit fails with `OUT_OF_MEMORY` and leaves the store usable.
+    pub fn limit_memory(bytes: i64) {
+        // SAFETY: it sets a number in SQLite, which guards it itself.
+        unsafe { rusqlite::ffi::sqlite3_hard_heap_limit64(bytes) };
     }
 
     /// What is known of the store.
@@ -194,7 +216,9 @@ impl<C: Collect> Engine<C> {
                 Ok(None)
             }
             request
-                if request.is_write() || matches!(request, Request::TransactionBegin { .. }) =>
+                if request.is_write()
+                    || request.is_upkeep()
+                    || matches!(request, Request::TransactionBegin { .. }) =>
             {
                 self.enqueue(now_ms, call);
                 Ok(None)
@@ -209,15 +233,17 @@ impl<C: Collect> Engine<C> {
     }
 
     fn submit_in_scope(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {
-        if self.scopes.is_transaction(call.scope) {
+        let is_commit = matches!(call.job.outline(), Request::TransactionCommit);
+        // It was meant for a transaction of the owner that was lost, whatever is open here.
+        let attempt = call.operation.as_ref().map_or(1, |known| known.attempt);
+        let is_sent_again = is_commit && attempt > 1;
+        if self.scopes.is_transaction(call.scope, call.client) && !is_sent_again {
             return self.run_in_transaction(call);
         }
-        let is_commit = matches!(call.job.outline(), Request::TransactionCommit);
-        if !self.scopes.snapshots.contains_key(&call.scope) {
-            // A commit that is sent again, after the owner who did it was lost.
-            if is_commit && self.was_done(call)? {
-                return Ok(done());
-            }
+        if is_commit {
+            return self.find_commit(call).map(|()| done());
+        }
+        if !self.scopes.is_snapshot(call.scope, call.client) {
             return Err(self.scopes.why_not_open(call.scope));
         }
         if matches!(call.job.outline(), Request::SnapshotEnd) {
@@ -293,6 +319,7 @@ impl<C: Collect> Engine<C> {
         if open.is_some_and(|open| open.client == client) {
             self.roll_back();
         }
+        self.give_up_replacement_of(client);
         if let Some(name) = self.clients.remove(&client) {
             // A failure is no loss: the reply is looked at again when the file is opened next.
             self.idle.note_lost_client(name);
@@ -306,6 +333,7 @@ impl<C: Collect> Engine<C> {
     /// acknowledged is lost: it is in the log then.
     pub fn close(mut self) -> Result<()> {
         self.roll_back();
+        self.give_up_replacement();
         self.scopes.snapshots.clear();
         self.pool.clear();
         let sealed_ms = self.seal_if_anything_was_written();
@@ -336,7 +364,8 @@ impl<C: Collect> Engine<C> {
             .transaction
             .as_ref()
             .map_or("another write", |_| "transaction");
-        for queue in [&mut self.queue, &mut self.snapshots_wanted] {
+        let queues = [(&mut self.queue, false), (&mut self.snapshots_wanted, true)];
+        for (queue, waits_for_pool) in queues {
             if !queue.iter().any(|waiting| waiting.deadline_ms <= now_ms) {
                 continue;
             }
@@ -345,7 +374,7 @@ impl<C: Collect> Engine<C> {
                 .partition(|waiting| waiting.deadline_ms <= now_ms);
             *queue = left;
             for waiting in over {
-                let error = if matches!(waiting.call.job.outline(), Request::SnapshotBegin { .. }) {
+                let error = if waits_for_pool {
                     self.pool.note_exhausted();
                     waiting.pool_exhausted(self.pool.options().max)
                 } else {
@@ -463,12 +492,22 @@ impl<C: Collect> Engine<C> {
     }
 
     fn begin_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Option<Answer<C>>> {
-        let Request::SnapshotBegin { lease_ms, .. } = *call.job.outline() else {
+        let Request::SnapshotBegin {
+            lease_ms, purpose, ..
+        } = *call.job.outline()
+        else {
             return Ok(None);
         };
         self.connections()?;
         let Some(connection) = self.pool.check_out(&self.file)? else {
             return Ok(None);
+        };
+        let work = match Work::begin(purpose, &connection) {
+            Ok(work) => work,
+            Err(error) => {
+                self.pool.check_in(connection, 0.0, now_ms);
+                return Err(self.judge(error));
+            }
         };
         let scope = self.scopes.next();
         self.scopes.snapshots.insert(
@@ -476,6 +515,7 @@ impl<C: Collect> Engine<C> {
             Snapshot {
                 client: call.client,
                 connection,
+                work,
                 lease_ms,
                 lease_until_ms: now_ms + lease_ms,
                 began_ms: now_ms,
@@ -488,7 +528,18 @@ impl<C: Collect> Engine<C> {
     }
 
     fn give_out_snapshots(&mut self, now_ms: f64) {
-        while let Some(waiting) = self.snapshots_wanted.pop_front() {
+        while self.pool.has_room()
+            && let Some(waiting) = self.snapshots_wanted.pop_front()
+        {
+            let indexed = matches!(
+                waiting.call.job.outline(),
+                Request::SnapshotBegin { indexed: true, .. }
+            );
+            if indexed && self.index_is_behind().unwrap_or(false) {
+                // Something was written while it waited.
+                self.queue.push_back(waiting);
+                continue;
+            }
             let result = match self.begin_snapshot(now_ms, &waiting.call) {
                 Ok(None) => {
                     self.snapshots_wanted.push_front(waiting);
@@ -507,6 +558,27 @@ impl<C: Collect> Engine<C> {
         };
         open.lease_until_ms = now_ms + open.lease_ms;
         let request = call.job.request()?;
+        if let Request::SnapshotStep = request {
+            let Some(work) = &mut open.work else {
+                return Err(Error::new(
+                    Code::TransactionState,
+                    "this snapshot is for reading; a check or a copy has one of its own",
+                ));
+            };
+            let is_check = work.is_check();
+            let table = work
+                .step(&open.connection)
+                .map_err(|error| self.judge(error))?;
+            let matching = self.expect_matching_pages();
+            // A check says itself what does not match; a copy of that is no good.
+            if !is_check {
+                matching?;
+            }
+            return Ok(Answer {
+                reply: Reply::Table(table),
+                messages: C::default(),
+            });
+        }
         if request.is_write() || request.is_control() {
             return Err(Error::new(
                 Code::TransactionState,
@@ -526,7 +598,16 @@ impl<C: Collect> Engine<C> {
             }
             request.read(&open.connection, &mut visit)
         });
-        let reply = result.map_err(|error| self.judge(error))?;
+        let has_ended = result.is_err() && open.connection.is_autocommit();
+        let reply = result.map_err(|error| {
+            let error = self.judge(error);
+            if has_ended {
+                // SQLite gave the state up with the failed read: the next one would see another.
+                let lost = scopes::snapshot_lost("a read of it failed", &error);
+                self.lose_snapshot(now_ms, call.scope, lost);
+            }
+            error
+        })?;
         self.expect_matching_pages()?;
         Ok(Answer { reply, messages })
     }

@@ -50,9 +50,14 @@ impl Pool {
         self.options
     }
 
+    /// Whether one more may be given out.
+    pub(super) fn has_room(&self) -> bool {
+        self.figures.in_use < self.options.max
+    }
+
     /// A connection with a snapshot of the last commit; none where all are in use.
     pub(super) fn check_out(&mut self, file: &File) -> Result<Option<Connection>> {
-        if self.figures.in_use >= self.options.max {
+        if !self.has_room() {
             return Ok(None);
         }
         while let Some((connection, _)) = self.idle.pop() {

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
 
+use super::upkeep::Purpose;
 use crate::error::{Error, Result};
 use crate::model::{
     Bot, BotPatch, Count, DeleteFilter, MessageList, MessagePatch, MessageRef, NewBot, NewMessage,
@@ -158,8 +159,24 @@ pub enum Request<'a> {
     SnapshotBegin {
         lease_ms: f64,
         indexed: bool,
+        purpose: Purpose,
     },
     SnapshotEnd,
+    /// The next piece of the check or the copy that a snapshot was begun for.
+    SnapshotStep,
+    /// Makes room for the new content of the whole store.
+    ReplaceBegin,
+    /// Some bytes of it; they come as packed rows do.
+    ReplaceWrite {
+        offset_bytes: u64,
+    },
+    /// The next piece of checking it; the last puts it in place. The old content goes to `keep`, a
+    /// file that is not there yet; without one it is not kept.
+    ReplaceStep {
+        keep: Option<String>,
+    },
+    /// Gives up what has come of the new content.
+    ReplaceEnd,
     Query {
         sql: String,
         params: QueryParams,
@@ -268,6 +285,11 @@ impl Request<'_> {
             Self::TransactionRollbackTo => "tx.rollbackTo",
             Self::SnapshotBegin { .. } => "snapshot.begin",
             Self::SnapshotEnd => "snapshot.end",
+            Self::SnapshotStep => "snapshot.step",
+            Self::ReplaceBegin => "replace.begin",
+            Self::ReplaceWrite { .. } => "replace.write",
+            Self::ReplaceStep { .. } => "replace.step",
+            Self::ReplaceEnd => "replace.end",
             Self::Query { .. } => "query",
         }
     }
@@ -284,6 +306,22 @@ impl Request<'_> {
                 | Self::TransactionRollbackTo
                 | Self::SnapshotBegin { .. }
                 | Self::SnapshotEnd
+                | Self::SnapshotStep
+                | Self::ReplaceBegin
+                | Self::ReplaceWrite { .. }
+                | Self::ReplaceStep { .. }
+                | Self::ReplaceEnd
+        )
+    }
+
+    /// Whether the call waits for its turn at the writer, and is no write like others.
+    pub(super) fn is_upkeep(&self) -> bool {
+        matches!(
+            self,
+            Self::ReplaceBegin
+                | Self::ReplaceWrite { .. }
+                | Self::ReplaceStep { .. }
+                | Self::ReplaceEnd
         )
     }
 

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::call::ClientId;
+use super::upkeep::Work;
 use crate::error::{Code, Error, Outcome};
 use crate::vfs::Connection;
 
@@ -22,6 +23,8 @@ pub(super) struct Transaction {
 pub(super) struct Snapshot {
     pub(super) client: ClientId,
     pub(super) connection: Connection,
+    /// A check or a copy that it was begun for.
+    pub(super) work: Option<Work>,
     /// How long it may stay unused.
     pub(super) lease_ms: f64,
     pub(super) lease_until_ms: f64,
@@ -47,11 +50,18 @@ impl Scopes {
         self.last
     }
 
-    /// Whether the scope is that of the open transaction.
-    pub(super) fn is_transaction(&self, scope: u32) -> bool {
+    /// Whether the scope is that of the open transaction, and the client's own. Each owner counts
+    /// scopes anew: a number of a former owner's may be that of another client's scope now.
+    pub(super) fn is_transaction(&self, scope: u32, client: ClientId) -> bool {
         self.transaction
             .as_ref()
-            .is_some_and(|transaction| transaction.scope == scope)
+            .is_some_and(|open| open.scope == scope && open.client == client)
+    }
+
+    /// Whether the scope is that of an open snapshot, and the client's own.
+    pub(super) fn is_snapshot(&self, scope: u32, client: ClientId) -> bool {
+        let open = self.snapshots.get(&scope);
+        open.is_some_and(|open| open.client == client)
     }
 
     /// Remembers why a scope ended.
@@ -121,6 +131,14 @@ pub(super) fn transaction_lost(why: &str, cause: &Error) -> Error {
     )
     .with("cause", cause.to_string())
     .with_outcome(Outcome::NotApplied)
+}
+
+/// The snapshot ended with something else.
+pub(super) fn snapshot_lost(why: &str, cause: &Error) -> Error {
+    Error::new(
+        Code::SnapshotExpired,
+        format!("{why}, and the snapshot ended: {cause}"),
+    )
 }
 
 /// The snapshot was unused for too long.

@@ -36,11 +36,14 @@ impl File {
         let _ = self.vfs.set_checksum_policy(&self.path, policy);
     }
 
-    fn damaged_pages(&self) -> Vec<u32> {
-        self.vfs
-            .damaged_pages(&self.path)
-            .map(|damaged| damaged.pages)
-            .unwrap_or_default()
+    /// The error for a page that did not match its checksum, where there was one.
+    pub(super) fn mismatch(&self) -> Option<Error> {
+        let damaged = self.vfs.damaged_pages(&self.path).ok()?;
+        let page = damaged.pages.first()?;
+        let path = &self.path;
+        let told =
+            format!("page {page} of {path} is not as it was written, and the file is not sound");
+        Some(Error::new(Code::ChecksumMismatch, told).with("page", i64::from(*page)))
     }
 }
 
@@ -54,19 +57,14 @@ impl<C: Collect> Engine<C> {
         if self.is_trusted {
             return Ok(());
         }
-        let pages = self.file.damaged_pages();
-        let Some(page) = pages.first() else {
+        let Some(error) = self.file.mismatch() else {
             return Ok(());
         };
-        let path = &self.file.path;
-        let error = Error::new(
-            Code::ChecksumMismatch,
-            format!("page {page} of {path} is not as it was written, and the file is not sound"),
-        )
-        .with("page", i64::from(*page));
         // From here on a page that does not match is an error, whatever is found now.
         self.is_trusted = true;
         let reader = &self.connections()?.reader;
+        // FTS5's part of the check believes what it knows of segments, until a read shows it newer ones.
+        let _: Option<i64> = value(reader, "SELECT rowid FROM messages_fts LIMIT 1", [])?;
         let found: Option<String> = value(reader, "PRAGMA integrity_check(1)", [])?;
         let is_sound = found.as_deref() == Some("ok");
         let resealed = if is_sound {

@@ -10,12 +10,12 @@ use rusqlite::ffi;
 
 use super::call::{Answer, Call, Collect, Event, Operation};
 use super::request::{Reply, Request};
-use super::scopes::{Transaction, transaction_lost};
+use super::scopes::{Transaction, snapshot_lost, transaction_lost};
 use super::{Engine, done};
 use crate::error::{Code, Error, Outcome, Result};
 use crate::model::{Count, MessageRef, Page, PageEnds};
 use crate::store::operations::{self, MessageRuns};
-use crate::store::{Writer, bots, query, search, sessions, streams};
+use crate::store::{Writer, bots, query, schema, search, sessions, streams};
 
 /// Most writes that share a transaction, and most bytes of messages in it: who waits behind them
 /// should not wait for long.
@@ -25,6 +25,8 @@ const GROUP_BYTES: usize = 8 << 20;
 const INDEX_SLICE_MESSAGES: u32 = 2_000;
 /// How often the file is opened again after a failure before giving up.
 const REOPENINGS: u32 = 3;
+/// In the record of a commit, which has no arguments that could differ.
+const COMMIT_FINGERPRINT: i64 = 0;
 /// The savepoint that one call is, inside of a transaction with others.
 const BEGIN_CALL: &str = "SAVEPOINT chatstore_call";
 const KEEP_CALL: &str = "RELEASE chatstore_call";
@@ -113,6 +115,16 @@ impl<C: Collect> Engine<C> {
                 }
             }
             Request::Search { .. } | Request::SnapshotBegin { .. } => self.run_indexed(now_ms),
+            request if request.is_upkeep() => {
+                if let Some(waiting) = self.queue.pop_front() {
+                    let Call { client, job, .. } = &waiting.call;
+                    let result = self.run_upkeep(*client, job.outline(), job.rows());
+                    // What is wrong with the new content says nothing of the store.
+                    let result = result.map_err(|error| self.file.explain(error));
+                    self.idle.note_write();
+                    self.events.push(waiting.settle(result));
+                }
+            }
             _ => self.run_writes(),
         }
     }
@@ -155,7 +167,7 @@ impl<C: Collect> Engine<C> {
     }
 
     fn run_writes(&mut self) {
-        let mut waiting = VecDeque::new();
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
         let mut size_bytes = 0;
         while let Some(next) = self.queue.front() {
             size_bytes += next.call.job.size_bytes();
@@ -176,11 +188,11 @@ impl<C: Collect> Engine<C> {
             match self.commit_group(&group) {
                 Ok(results) => self.settle_all(group, results),
                 Err(GroupFailure::Call(at, error)) => {
-                    waiting.extend(self.sort_out(group, at..at + 1, error));
+                    put_back(&mut waiting, self.sort_out(group, at..at + 1, error));
                 }
                 Err(GroupFailure::Commit(error)) if needs_reopening(&error) => {
                     let all = 0..group.len();
-                    waiting.extend(self.sort_out(group, all, error));
+                    put_back(&mut waiting, self.sort_out(group, all, error));
                 }
                 Err(GroupFailure::Commit(error)) if group.len() == 1 => {
                     self.make_room_after(&error);
@@ -190,7 +202,7 @@ impl<C: Collect> Engine<C> {
                 Err(GroupFailure::Commit(_)) => {
                     // Together they need more than there is; some of them may do with what there is.
                     together = false;
-                    waiting.extend(group);
+                    put_back(&mut waiting, group);
                 }
             }
         }
@@ -298,7 +310,7 @@ impl<C: Collect> Engine<C> {
             }
             return Err(commit_failed(self, error));
         }
-        self.epoch_is_written |= !nothing_to_keep;
+        self.note_epoch();
         self.counters.groups += 1;
         self.counters.grouped_calls += results.len() as u64;
         Ok(results)
@@ -326,7 +338,7 @@ impl<C: Collect> Engine<C> {
             });
             let error = match result {
                 Ok(reply) => {
-                    self.epoch_is_written = true;
+                    self.note_epoch();
                     return Ok(Answer { reply, messages });
                 }
                 Err(error) => self.judge(error),
@@ -336,7 +348,12 @@ impl<C: Collect> Engine<C> {
             }
             runs += 1;
             if !needs_reopening(&error) {
-                return Err(error);
+                // Of a run before this one something may be left.
+                return Err(if runs > 1 {
+                    error.with_outcome(self.outcome_of_lost_writes())
+                } else {
+                    error
+                });
             }
             if self.reopen(&error).is_err() || runs > self.retries {
                 return Err(error.with_outcome(self.outcome_of_lost_writes()));
@@ -367,10 +384,14 @@ impl<C: Collect> Engine<C> {
             Ok(value)
         });
         if result.is_err() && !self.has_rolled_back() {
-            // SQLite may have rolled back by itself, which makes this fail, or harmless.
-            let _ = self
+            let undone = self
                 .execute(UNDO_CALL)
                 .and_then(|()| self.execute(KEEP_CALL));
+            if undone.is_err() && !self.has_rolled_back() {
+                // What should have been taken back would be committed with the rest. Where this fails
+                // as well, the commit does too.
+                let _ = self.execute("ROLLBACK");
+            }
         }
         result
     }
@@ -384,7 +405,7 @@ impl<C: Collect> Engine<C> {
     ) -> Result<Reply> {
         let writer = self.context()?;
         if !self.epoch_is_written {
-            crate::store::schema::write_epoch(writer.connection, self.info.epoch)?;
+            schema::write_epoch(writer.connection, self.info.epoch)?;
         }
         // Deltas are numbered: sent again they are known already.
         let repeatable = matches!(request, Request::MessagesAppend { .. });
@@ -420,6 +441,15 @@ impl<C: Collect> Engine<C> {
             self.info.epoch,
         )?;
         Ok(reply)
+    }
+
+    /// After a commit: what wrote the epoch may have been taken back while the rest was kept.
+    fn note_epoch(&mut self) {
+        self.epoch_is_written = self.epoch_is_written
+            || self
+                .writer()
+                .and_then(|writer| schema::epoch(writer))
+                .is_ok_and(|epoch| epoch == self.info.epoch);
     }
 
     fn context(&self) -> Result<Writer<'_>> {
@@ -490,9 +520,10 @@ impl<C: Collect> Engine<C> {
             _ => {
                 let mut messages = C::default();
                 let request = call.job.request()?;
-                let reply = self.visit_in_transaction(request, &mut |message| {
-                    messages.message(message);
-                })?;
+                let reply =
+                    self.visit_in_transaction(request, call.timeout_ms, &mut |message| {
+                        messages.message(message);
+                    })?;
                 return Ok(Answer { reply, messages });
             }
         }
@@ -502,6 +533,7 @@ impl<C: Collect> Engine<C> {
     pub(super) fn visit_in_transaction(
         &mut self,
         request: Request<'_>,
+        timeout_ms: f64,
         visit: &mut dyn FnMut(&MessageRef<'_>),
     ) -> Result<Reply> {
         let is_query = matches!(request, Request::Query { .. });
@@ -512,8 +544,10 @@ impl<C: Collect> Engine<C> {
             let Some(connections) = connections else {
                 return Err(self.scopes.why_not_open(0));
             };
-            query::guarded(&mut connections.writer, |connection| {
-                request.read(connection, visit)
+            self.file.within(timeout_ms, || {
+                query::guarded(&mut connections.writer, |connection| {
+                    request.read(connection, visit)
+                })
             })
         } else {
             self.as_savepoint(false, |engine| {
@@ -524,7 +558,9 @@ impl<C: Collect> Engine<C> {
                     streams::settle_all(engine.context()?)?;
                     while search::catch_up(engine.context()?, u32::MAX)? > 0 {}
                 }
-                request.read(engine.writer()?, visit)
+                let writer = engine.writer()?;
+                let read = || request.read(writer, visit);
+                engine.file.within(timeout_ms, read)
             })
         };
         let error = match result {
@@ -549,7 +585,7 @@ impl<C: Collect> Engine<C> {
             .and_then(|()| self.execute("COMMIT"));
         let Err(error) = committed else {
             self.scopes.transaction = None;
-            self.epoch_is_written = true;
+            self.note_epoch();
             return Ok(());
         };
         let error = self.judge(error);
@@ -571,16 +607,30 @@ impl<C: Collect> Engine<C> {
             return Ok(());
         };
         let nothing = operations::Outcome::Count(Count::default());
-        operations::record(self.context()?, &operation.id, 0, &nothing, self.info.epoch)
+        operations::record(
+            self.context()?,
+            &operation.id,
+            COMMIT_FINGERPRINT,
+            &nothing,
+            self.info.epoch,
+        )
     }
 
-    /// Whether a commit that is sent again was done the first time.
-    pub(super) fn was_done(&mut self, call: &Call) -> Result<bool> {
+    /// A commit whose transaction is not open: it was sent again, and was done the first time or not.
+    pub(super) fn find_commit(&mut self, call: &Call) -> Result<()> {
+        let not_open = self.scopes.why_not_open(call.scope);
         let Some(operation) = &call.operation else {
-            return Ok(false);
+            return Err(not_open);
         };
         let reader = &self.connections()?.reader;
-        Ok(operations::find(reader, &operation.id)?.is_some())
+        match operations::find(reader, &operation.id)? {
+            Some(record) if record.fingerprint == COMMIT_FINGERPRINT => Ok(()),
+            Some(_) => Err(operation_mismatch(operation)),
+            None if operations::may_be_forgotten(reader, operation.first_sent_ms)? => {
+                Err(outcome_unknown(operation))
+            }
+            None => Err(not_open.with_outcome(Outcome::NotApplied)),
+        }
     }
 
     /// Takes back all of the interactive transaction, where one is open.
@@ -664,10 +714,7 @@ impl<C: Collect> Engine<C> {
             });
         }
         for (scope, open) in std::mem::take(&mut self.scopes.snapshots) {
-            let error = Error::new(
-                Code::SnapshotExpired,
-                format!("the file had to be opened again, and the snapshot ended: {cause}"),
-            );
+            let error = snapshot_lost("the file had to be opened again", cause);
             self.scopes.remember(scope, error.clone());
             self.events.push(Event::Lost {
                 client: open.client,
@@ -701,6 +748,13 @@ impl<C: Collect> Engine<C> {
     }
 }
 
+/// Before those behind them, which may need what they write.
+fn put_back(waiting: &mut VecDeque<Waiting>, group: Vec<Waiting>) {
+    for one in group.into_iter().rev() {
+        waiting.push_front(one);
+    }
+}
+
 /// The result of a write that was done before, where it was.
 fn repeat(
     writer: Writer<'_>,
@@ -712,24 +766,12 @@ fn repeat(
     let Some(record) = operations::find(connection, &operation.id)? else {
         let sent_again = operation.attempt > 1;
         if sent_again && operations::may_be_forgotten(connection, operation.first_sent_ms)? {
-            return Err(Error::new(
-                Code::OutcomeUnknown,
-                "the write was sent again after the records of its time were dropped; whether it took effect is not known",
-            )
-            .with("operationId", operation.id.clone())
-            .with_outcome(Outcome::Unknown));
+            return Err(outcome_unknown(operation));
         }
         return Ok(None);
     };
     if record.fingerprint != fingerprint {
-        return Err(Error::new(
-            Code::OperationMismatch,
-            format!(
-                "operationId: expected an id that no other write has, received {:?}, which was used with other arguments",
-                operation.id
-            ),
-        )
-        .with("operationId", operation.id.clone()));
+        return Err(operation_mismatch(operation));
     }
     Ok(Some(match record.outcome {
         operations::Outcome::Bot(id) => {
@@ -748,6 +790,26 @@ fn repeat(
             Reply::Messages(PageEnds::default())
         }
     }))
+}
+
+fn outcome_unknown(operation: &Operation) -> Error {
+    Error::new(
+        Code::OutcomeUnknown,
+        "the write was sent again after the records of its time were dropped; whether it took effect is not known",
+    )
+    .with("operationId", operation.id.clone())
+    .with_outcome(Outcome::Unknown)
+}
+
+fn operation_mismatch(operation: &Operation) -> Error {
+    Error::new(
+        Code::OperationMismatch,
+        format!(
+            "operationId: expected an id that no other write has, received {:?}, which was used with other arguments",
+            operation.id
+        ),
+    )
+    .with("operationId", operation.id.clone())
 }
 
 fn only<T>(item: T) -> Page<T> {

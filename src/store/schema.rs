@@ -131,6 +131,15 @@ pub fn write_epoch(connection: &Connection, epoch: i64) -> Result<()> {
     Ok(())
 }
 
+/// The epoch of the last owner that has written.
+///
+/// # Errors
+/// What reading can fail with.
+pub fn epoch(connection: &Connection) -> Result<i64> {
+    let sql = "SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'epoch'";
+    Ok(super::value(connection, sql, [])?.unwrap_or(0))
+}
+
 /// When the file was sealed last, epoch milliseconds.
 ///
 /// # Errors

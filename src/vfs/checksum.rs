@@ -9,7 +9,8 @@
 //! - Every page counts, with no exception for a trailer of zeros: only a page of
 //!   nothing but zeros has that checksum.
 //! - A file that comes to have checksums (its first page is written, or `VACUUM`
-//!   has made room) has all its pages stamped then.
+//!   has made room or changed the size of pages, which it writes by pieces) has
+//!   all its pages stamped when it is flushed, and is not verified until then.
 //! - Frames of a WAL and pages in a rollback journal are not looked at: they have
 //!   checksums of their own, and get here when they move to the database.
 //! - Programs without the extension leave stale trailers. What is to be made of
@@ -144,6 +145,9 @@ pub(super) struct CheckedFile {
     checks: Rc<PageChecks>,
     path: String,
     layout: Layout,
+    /// Whether pages may lack their checksums, by writes that were no whole pages
+    /// of the file as it is now.
+    is_stale: bool,
     scratch: Vec<u8>,
 }
 
@@ -166,6 +170,7 @@ impl CheckedFile {
             checks,
             path: path.into(),
             layout: Layout::Unknown,
+            is_stale: false,
             scratch: Vec::new(),
         }
     }
@@ -181,6 +186,15 @@ impl CheckedFile {
             Layout::Checked { page_bytes } => Some(page_bytes),
             Layout::Plain | Layout::Unknown => None,
         })
+    }
+
+    /// Stamps what is stale.
+    fn settle(&mut self) -> VfsResult<()> {
+        if self.is_stale {
+            reseal(&mut *self.inner)?;
+            self.is_stale = false;
+        }
+        Ok(())
     }
 
     /// Notes, or refuses, a page that does not match.
@@ -277,8 +291,10 @@ impl Layout {
 impl RawFile for CheckedFile {
     fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
         let checked = match self.checks.policy.get() {
-            ChecksumPolicy::Off => None,
-            ChecksumPolicy::Verify | ChecksumPolicy::Lenient => self.page_bytes()?,
+            ChecksumPolicy::Verify | ChecksumPolicy::Lenient if !self.is_stale => {
+                self.page_bytes()?
+            }
+            _ => None,
         };
         let Some(page_bytes) = checked else {
             return self.inner.read_at(buffer, offset_bytes);
@@ -311,23 +327,22 @@ impl RawFile for CheckedFile {
             // Whatever comes of this write, the file is asked again.
             self.layout = Layout::Unknown;
         }
-        let is_page = now.is_some_and(|page_bytes| {
-            bytes.len() == page_bytes && offset_bytes.is_multiple_of(as_u64(page_bytes))
-        });
-        if is_page {
+        let end = offset_bytes + as_u64(bytes.len());
+        let ends_a_page = now.is_some_and(|page_bytes| end.is_multiple_of(as_u64(page_bytes)));
+        if ends_a_page && now == Some(bytes.len()) {
             let mut page = self.scratch(bytes.len())?;
             page.copy_from_slice(bytes);
             stamp_page(&mut page);
             self.inner.write_at(&page, offset_bytes)?;
             self.scratch = page;
         } else {
+            let is_trailer = ends_a_page && bytes.len() == TRAILER_BYTES;
+            self.is_stale |= now.is_some() && !is_trailer;
             self.inner.write_at(bytes, offset_bytes)?;
         }
         if offset_bytes == 0 && bytes.len() >= HEADER_BYTES {
             self.layout = Layout::of(bytes);
-            if now.is_some() && now != before {
-                reseal(&mut *self.inner)?;
-            }
+            self.is_stale |= now.is_some() && now != before;
         }
         Ok(())
     }
@@ -340,6 +355,7 @@ impl RawFile for CheckedFile {
     }
 
     fn sync(&mut self, data_only: bool) -> VfsResult<()> {
+        self.settle()?;
         self.inner.sync(data_only)
     }
 
@@ -349,6 +365,13 @@ impl RawFile for CheckedFile {
 
     fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
         self.inner.set_modified_ms(modified_ms)
+    }
+}
+
+impl Drop for CheckedFile {
+    fn drop(&mut self) {
+        // Without a flush there was no promise either. What stays stale is told when it is read.
+        let _ = self.settle();
     }
 }
 

@@ -69,9 +69,7 @@ impl RawFile for DiskFile {
             ));
         }
         self.counter.count(|figures| figures.flushes += 1);
-        self.inner
-            .sync(data_only)
-            .map_err(|error| final_error(error, VfsErrorCode::IoSync))?;
+        self.inner.sync(data_only).map_err(flush_error)?;
         self.flush_failed = false;
         Ok(())
     }
@@ -82,6 +80,15 @@ impl RawFile for DiskFile {
 
     fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
         self.inner.set_modified_ms(modified_ms)
+    }
+}
+
+/// Never a full disk: SQLite would go on after that, and what was written before the flush may be found
+/// by the next owner all the same.
+fn flush_error(error: VfsError) -> VfsError {
+    match error.raw_code() & 0xff {
+        SQLITE_IOERR => error,
+        _ => with_code(error, VfsErrorCode::IoSync),
     }
 }
 

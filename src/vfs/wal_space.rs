@@ -131,7 +131,10 @@ impl RawFile for WalSpace {
         self.inner.write_at(bytes, offset_bytes)?;
         let end = offset_bytes + as_u64(bytes.len());
         self.size_bytes = Some(size_bytes.max(end));
-        if end > size_bytes && self.grows_ahead && !self.is_tight {
+        // Not behind a header that begins the log anew: until it is flushed, the cut before it may be
+        // lost, and zeros over a part of the old log would leave the rest to be taken for all of it.
+        let is_header = offset_bytes == 0;
+        if end > size_bytes && self.grows_ahead && !self.is_tight && !is_header {
             self.grow_ahead(end);
         }
         Ok(())

@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer};
 use wasm_bindgen::{JsCast, JsValue};
 
 use super::durability_of;
-use crate::engine::{Job, Options, PoolOptions, Request};
+use crate::engine::{Job, Options, PoolOptions, Purpose, Request};
 use crate::error::{Code, Error, Result};
 use crate::model::{
     BotPatch, DeleteFilter, Field, MessageList, MessagePatch, NewBot, NewMessage, NewSession,
@@ -57,6 +57,18 @@ struct Begin {
     lease_ms: f64,
     #[serde(default)]
     indexed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplaceWrite {
+    offset: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplaceStep {
+    keep: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -552,8 +564,33 @@ fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
         "tx.rollbackTo" => Request::TransactionRollbackTo,
         "snapshot.begin" => {
             let Begin { lease_ms, indexed } = from(verb, args)?;
-            Request::SnapshotBegin { lease_ms, indexed }
+            Request::SnapshotBegin {
+                lease_ms,
+                indexed,
+                purpose: Purpose::Reads,
+            }
         }
+        "verify.begin" | "backup.begin" => Request::SnapshotBegin {
+            lease_ms: from::<Begin>(verb, args)?.lease_ms,
+            indexed: false,
+            purpose: if verb == "verify.begin" {
+                Purpose::Verify
+            } else {
+                Purpose::Backup
+            },
+        },
+        "snapshot.step" => Request::SnapshotStep,
+        "replace.begin" => Request::ReplaceBegin,
+        "replace.write" => {
+            let ReplaceWrite { offset } = from(verb, args)?;
+            Request::ReplaceWrite {
+                offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
+            }
+        }
+        "replace.step" => Request::ReplaceStep {
+            keep: from::<ReplaceStep>(verb, args)?.keep,
+        },
+        "replace.end" => Request::ReplaceEnd,
         "snapshot.end" => Request::SnapshotEnd,
         "messages.get" => {
             let MessageId { session_id, id } = from(verb, args)?;

@@ -5,6 +5,7 @@
 
 mod arguments;
 mod rows;
+mod salvage;
 
 use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -14,6 +15,10 @@ use crate::error::{Code, Detail, Error, Result};
 use crate::model::limits;
 use crate::pack;
 use crate::vfs::{MemoryStorage, NodeStorage};
+
+/// Most memory that SQLite takes: a quarter of what a wasm instance can have, since replies and what
+/// JavaScript makes of them need theirs too.
+const SQLITE_BYTES: i64 = 1 << 30;
 
 /// An open store. Everything is synchronous; every error is thrown as
 /// `{code, message, details, outcome?}`. Times are milliseconds of one clock that never goes back.
@@ -32,6 +37,7 @@ impl Instance {
         options: JsValue,
     ) -> std::result::Result<Instance, JsValue> {
         console_error_panic_hook::set_once();
+        Engine::<rows::Messages>::limit_memory(SQLITE_BYTES);
         let open = || {
             let options = arguments::options(options)?;
             if fs.is_null() || fs.is_undefined() {
@@ -228,12 +234,24 @@ fn thrown(error: Error) -> JsValue {
     }
     let plain = Object::new();
     set(&plain, "code", &JsValue::from_str(error.code().as_str()));
-    set(&plain, "message", &JsValue::from_str(error.message()));
+    set(&plain, "message", &JsValue::from_str(&message_of(&error)));
     set(&plain, "details", &details);
     if let Some(outcome) = error.outcome() {
         set(&plain, "outcome", &JsValue::from_str(outcome.as_str()));
     }
     plain.into()
+}
+
+/// Whoever meets a damaged file should know what can still be done.
+fn message_of(error: &Error) -> String {
+    let message = error.message();
+    if error.code() == Code::Corrupt {
+        format!(
+            "{message}. ChatStore.salvage copies what can be read of a damaged file into a new one"
+        )
+    } else {
+        message.to_owned()
+    }
 }
 
 fn set(object: &Object, name: &str, value: &JsValue) {

@@ -9,7 +9,7 @@ import { join, relative } from 'node:path';
 import { test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { ChatStore } from 'chatstore';
-import { rejection, runModule, runNode, temporaryFolder } from './support.mjs';
+import { rejection, runModule, temporaryFolder } from './support.mjs';
 
 const said = (content, more = {}) => ({ sessionId: 's', role: 'user', content, ...more });
 

@@ -17,6 +17,10 @@ function counted(messages) {
   return bytes;
 }
 
+const refused = () => {
+  throw { code: 'CONSTRAINT_UNIQUE', message: 'taken', details: { column: 'name' } };
+};
+
 const trap = () => {
   throw new WebAssembly.RuntimeError('unreachable');
 };
@@ -86,10 +90,11 @@ const call = (verb, more = {}) => ({
 const read = (verb, more) => call(verb, { write: false, ...more });
 
 /** A client that gathers what it is told. */
-function client(host, options) {
+function join(host, options) {
   const told = [];
   const events = {
-    reply: (number, reply, error) => told.push(error === undefined ? 'reply' : `${error.code} ${error.outcome ?? ''}`.trim()),
+    reply: (number, reply, error) =>
+      told.push(error === undefined ? 'reply' : `${error.code} ${error.outcome ?? ''}`.trim()),
     lost: (scope, error) => told.push(`lost ${scope} ${error.code}`),
     notice: (notice) => told.push(notice),
     alive: () => told.push('alive'),
@@ -102,14 +107,14 @@ const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 test('a read is one call of the core, and its reply comes at once', () => {
   const { host, log } = paperHost({ verbs: { get: () => counted(1) } });
-  const { connection } = client(host);
+  const { connection } = join(host);
   assert.ok(connection.send(read('get')) instanceof Uint8Array);
   assert.deepEqual(log, ['connect 1', '1 get']);
 });
 
 test('a hundred writes of one moment are one step', async () => {
   const { host, log } = paperHost();
-  const { connection, told } = client(host);
+  const { connection, told } = join(host);
   for (let i = 0; i < 100; i++) assert.equal(connection.send(call('add')), undefined);
   await Promise.resolve();
   assert.deepEqual(told, Array(100).fill('reply'));
@@ -121,7 +126,7 @@ test('a hundred writes of one moment are one step', async () => {
 
 test('writes of clients elsewhere that come in one turn of the event loop are one step', async () => {
   const { host, log } = paperHost();
-  const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
+  const [one, two] = [join(host, { remote: true }), join(host, { remote: true })];
   one.connection.send(call('add'));
   await Promise.resolve();
   two.connection.send(call('add'));
@@ -132,23 +137,20 @@ test('writes of clients elsewhere that come in one turn of the event loop are on
 
 test('calls that never wait let the event loop turn now and then', async () => {
   const { host } = paperHost({ verbs: { get: () => counted(1) } });
-  const { connection } = client(host);
-  let turned = false;
-  setImmediate(() => (turned = true));
-  for (let i = 0; i < 10_000_000 && !turned; i++) {
+  const { connection } = join(host);
+  const seen = { turn: false };
+  setImmediate(() => (seen.turn = true));
+  for (let i = 0; i < 10_000_000 && !seen.turn; i++) {
     connection.send(read('get'));
     const pause = connection.pause();
     if (pause !== undefined) await pause;
   }
-  assert.ok(turned);
+  assert.ok(seen.turn);
 });
 
 test('an error of the core keeps its code, message and details, and the instance', () => {
-  const refused = () => {
-    throw { code: 'CONSTRAINT_UNIQUE', message: 'taken', details: { column: 'name' } };
-  };
   const { host, counts } = paperHost({ verbs: { refused } });
-  const { connection } = client(host);
+  const { connection } = join(host);
   assert.throws(() => connection.send(call('refused')), {
     code: 'CONSTRAINT_UNIQUE',
     message: 'taken',
@@ -159,7 +161,7 @@ test('an error of the core keeps its code, message and details, and the instance
 
 test('a write that is cancelled while it waits leaves the queue, and its client hears of it', async () => {
   const { host } = paperHost();
-  const { connection, told } = client(host);
+  const { connection, told } = join(host);
   const aborted = call('add');
   connection.send(aborted);
   connection.cancel(aborted.call);
@@ -169,7 +171,7 @@ test('a write that is cancelled while it waits leaves the queue, and its client 
 
 test('a client has no scope of another', () => {
   const { host, log } = paperHost({ verbs: { 'tx.begin': () => counted(7), add: () => counted(1) } });
-  const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
+  const [one, two] = [join(host, { remote: true }), join(host, { remote: true })];
   one.connection.send(read('tx.begin'));
   one.connection.send(call('add', { scope: 7 }));
   for (const verb of ['add', 'tx.commit', 'tx.rollback']) {
@@ -181,7 +183,7 @@ test('a client has no scope of another', () => {
 test('a core that traps is replaced, its files are closed, and a read is asked again', () => {
   let traps = 1;
   const { host, counts, log } = paperHost({ verbs: { get: () => (traps-- > 0 ? trap() : counted(1)) } });
-  const { connection } = client(host);
+  const { connection } = join(host);
   assert.ok(connection.send(read('get')) instanceof Uint8Array);
   assert.deepEqual(counts, { opened: 2, discarded: 1, released: 0 });
   assert.deepEqual(log, ['connect 1', '1 get', 'connect 1', '1 get']);
@@ -189,7 +191,7 @@ test('a core that traps is replaced, its files are closed, and a read is asked a
 
 test('a call that traps every time fails, and the next one has a fresh core', () => {
   const { host, counts } = paperHost({ verbs: { get: trap, other: () => counted(1) } });
-  const { connection } = client(host);
+  const { connection } = join(host);
   assert.throws(() => connection.send(read('get')), { code: 'INTERNAL' });
   assert.ok(connection.send(read('other')) instanceof Uint8Array);
   assert.equal(counts.opened, 3);
@@ -199,7 +201,7 @@ test('after a trap in a step only writes with an operation id are sent again', a
   let traps = 1;
   const steps = { add: () => traps-- > 0 && trap() };
   const { host, log } = paperHost({ steps });
-  const { connection, told } = client(host);
+  const { connection, told } = join(host);
   connection.send(call('add', { operationId: 'a' }));
   connection.send(call('add'));
   connection.send(call('add', { operationId: 'b' }));
@@ -209,8 +211,10 @@ test('after a trap in a step only writes with an operation id are sent again', a
 });
 
 test('a trap ends every open scope of every client', () => {
-  const { host } = paperHost({ verbs: { 'tx.begin': () => counted(1), 'snapshot.begin': () => counted(2), get: trap } });
-  const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
+  const { host } = paperHost({
+    verbs: { 'tx.begin': () => counted(1), 'snapshot.begin': () => counted(2), get: trap },
+  });
+  const [one, two] = [join(host, { remote: true }), join(host, { remote: true })];
   one.connection.send(read('tx.begin'));
   two.connection.send(read('snapshot.begin'));
   assert.throws(() => two.connection.send(read('get')), { code: 'INTERNAL' });
@@ -219,7 +223,7 @@ test('a trap ends every open scope of every client', () => {
 
 test('memory that died with its core is not silently replaced by an empty one', () => {
   const { host, counts } = paperHost({ replaceable: false, verbs: { get: trap, other: () => counted(1) } });
-  const { connection } = client(host);
+  const { connection } = join(host);
   assert.throws(() => connection.send(read('get')), { code: 'INTERNAL' });
   assert.throws(() => connection.send(read('other')), { code: 'INTERNAL', message: /memory is gone/ });
   assert.equal(counts.opened, 1);
@@ -229,7 +233,7 @@ test('a stranger that is seen after a step ends the store before anything is ack
   let stranger;
   const { host, counts, log } = paperHost({ strangerSeen: () => stranger });
   const { ChatStoreError } = await import('chatstore');
-  const { connection, told } = client(host);
+  const { connection, told } = join(host);
   connection.send(call('add'));
   await turn();
   stranger = new ChatStoreError('FOREIGN_ACCESS', 'somebody was here');
@@ -244,7 +248,7 @@ test('a stranger that is seen after a step ends the store before anything is ack
 
 test('close rejects later calls, lets those made before it settle, and is idempotent', async () => {
   const { host, log, counts } = paperHost();
-  const { connection, told } = client(host);
+  const { connection, told } = join(host);
   connection.send(call('queued'));
   const closing = host.close();
   assert.equal(host.close(), closing);
@@ -259,7 +263,7 @@ test('a client elsewhere begins nothing new with a host that closes, and ends wh
   const { host, log } = paperHost({
     verbs: { 'tx.begin': () => counted(3), add: () => counted(1), 'tx.commit': () => counted(0) },
   });
-  const { connection, told } = client(host, { remote: true });
+  const { connection, told } = join(host, { remote: true });
   connection.send(read('tx.begin'));
   const closing = host.close();
   assert.equal(connection.send(call('other')), undefined);

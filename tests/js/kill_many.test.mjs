@@ -14,6 +14,8 @@ const kills = Number(process.env.CHATSTORE_TEST_KILLS ?? 200);
 const writers = 4;
 const seed = Number(process.env.CHATSTORE_TEST_SEED ?? Date.now() % 1_000_000);
 
+const nobody = () => undefined;
+
 /** Writes without ids, so that a message that took effect twice would be there twice. */
 const writer = `
   const { path, name } = args;
@@ -43,7 +45,7 @@ test(`${kills} kills over the owner and clients of ${writers} writers lose and d
   const failed = [];
   const alive = [];
   let started = 0;
-  let on_acknowledged = () => undefined;
+  let on_acknowledged = nobody;
 
   const launch = () => {
     const name = `w${++started}`;
@@ -83,7 +85,7 @@ test(`${kills} kills over the owner and clients of ${writers} writers lose and d
     const owner_wanted = chance() < 0.5;
     const found = await Promise.all(alive.map(({ peer }) => peer.run('return state.store.info.role')));
     const owner = found.indexOf('owner');
-    assert.notEqual(owner, -1, `round ${kill} of seed ${seed}: one of ${found} owns the file`);
+    assert.notEqual(owner, -1, `round ${kill} of seed ${seed}: one of ${found.join()} owns the file`);
     const others = alive.map((_, i) => i).filter((i) => i !== owner);
     const victim = owner_wanted ? owner : others[Math.floor(chance() * others.length)];
     roles[found[victim]]++;
@@ -113,8 +115,11 @@ test(`${kills} kills over the owner and clients of ${writers} writers lose and d
   const last = new Map();
   for (const { session, text } of rows) {
     const [name, number] = text.split(' ');
-    const key = `${session} ${name}`;
-    assert.ok((last.get(key) ?? -1) < Number(number), `seed ${seed}: ${text} comes in its turn in ${session}`);
+    const key = `${String(session)} ${name}`;
+    assert.ok(
+      (last.get(key) ?? -1) < Number(number),
+      `seed ${seed}: ${String(text)} comes in its turn in ${String(session)}`,
+    );
     last.set(key, Number(number));
   }
   assert.deepEqual(await store.query('PRAGMA integrity_check'), [{ integrity_check: 'ok' }]);

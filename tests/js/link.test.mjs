@@ -41,7 +41,7 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
         send(call) {
           log.push({ owner: here, ...call });
           const tell = (number) => ({
-            reply: (reply = counted(1), error = undefined) => events.reply(number, reply, error),
+            reply: (reply = counted(1), error) => events.reply(number, reply, error),
             fail: (code, outcome) => events.reply(number, undefined, plain(code, outcome)),
           });
           return answer(call, { ...tell(call.call), events, lose });
@@ -55,10 +55,10 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
         hold: (held) => log.push({ owner: here, verb: held ? 'hold' : 'let go' }),
         close: () => (connection.closed = true),
       };
-      const lose = () => {
+      const lose = (closed = false) => {
         if (current !== connection) return;
         current = undefined;
-        events.gone();
+        events.gone(closed);
       };
       current = connection;
       return connection;
@@ -70,10 +70,17 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
   return { link, log, calls, connector };
 }
 
+/** Answers a and is lost at d. */
+const lost_at_d = (call, { lose, reply }) => {
+  if (call.verb === 'a') queueMicrotask(() => reply());
+  if (call.verb === 'd') setImmediate(() => lose());
+};
+/** Closes in peace at each call. */
+const closing = (_, { lose }) => void setImmediate(() => lose(true));
 const write = (verb) => ({ verb, write: true });
 const read = (verb) => ({ verb, write: false });
 const silent = () => undefined;
-const prompt = (_, { reply }) => void queueMicrotask(() => reply?.());
+const prompt = (_, { reply }) => queueMicrotask(() => reply?.());
 
 test('a write to a host elsewhere carries an operation id, one in this thread only where it was given', async () => {
   const elsewhere = paperLink([prompt]);
@@ -94,11 +101,7 @@ test('a write to a host elsewhere carries an operation id, one in this thread on
 });
 
 test('what was not answered when its owner was lost is sent to the next one, in order and under the same ids', async () => {
-  const first = (call, { lose, reply }) => {
-    if (call.verb === 'a') queueMicrotask(() => reply());
-    if (call.verb === 'd') setImmediate(lose);
-  };
-  const { link, calls } = paperLink([first, prompt]);
+  const { link, calls } = paperLink([lost_at_d, prompt]);
   await Promise.all(['a', 'b', 'c', 'd'].map((verb) => link.call(write(verb), {})));
   assert.deepEqual(
     calls().map(({ owner, verb, operationId, attempt }) => [owner, verb, operationId, attempt]),
@@ -117,11 +120,20 @@ test('what was not answered when its owner was lost is sent to the next one, in 
 });
 
 test('a call is sent again as often as it may, and then says that its outcome is unknown', async () => {
-  const { link, calls } = paperLink([(_, { lose }) => void setImmediate(lose)], { retries: 2 });
+  const { link, calls } = paperLink([(_, { lose }) => void setImmediate(() => lose())], { retries: 2 });
   const error = await rejection(link.call(write('add'), { operationId: 'mine' }));
   assert.deepEqual([error.code, error.outcome, error.operationId], ['OUTCOME_UNKNOWN', 'unknown', 'mine']);
   assert.equal(calls().length, 3);
   assert.equal((await rejection(link.call(read('get'), {}))).code, 'OWNER_UNRESPONSIVE');
+});
+
+test('owners that close in peace may be as many as they are', async () => {
+  const { link, calls } = paperLink([...Array.from({ length: 10 }, () => closing), prompt], { retries: 0 });
+  await link.call(write('add'), {});
+  assert.deepEqual(
+    calls().map(({ attempt, operationId }) => [attempt, operationId]),
+    Array.from({ length: 11 }, () => [1, 'me:1']),
+  );
 });
 
 test('a host that is lost as it is found is looked for again', async () => {
@@ -129,7 +141,10 @@ test('a host that is lost as it is found is looked for again', async () => {
   const connector = {
     awaitsOwner: false,
     async connect(events) {
-      const connection = { remote: true, send: (call) => void queueMicrotask(() => events.reply(call.call, counted(1))) };
+      const connection = {
+        remote: true,
+        send: (call) => queueMicrotask(() => events.reply(call.call, counted(1))),
+      };
       Object.assign(connection, { pause: silent, cancel: silent, ping: silent, hold: silent, close: silent });
       if (lost++ === 0) queueMicrotask(() => events.gone());
       await Promise.resolve();
@@ -149,7 +164,10 @@ test('an owner without a sign of life is told from one that is only busy', async
   const busy = paperLink([(call, { events }) => void (call.verb === 'ping' && events.alive())]);
   const late = await rejection(busy.link.call(write('add'), { timeoutMs: 60 }));
   assert.deepEqual([late.code, late.outcome, late.operationId], ['TIMEOUT', 'unknown', 'me:1']);
-  assert.ok(busy.log.some(({ verb }) => verb === 'cancel'), 'what may still wait there is taken out');
+  assert.ok(
+    busy.log.some(({ verb }) => verb === 'cancel'),
+    'what may still wait there is taken out',
+  );
 });
 
 test('a call that found no owner in time was not applied', async () => {
@@ -159,7 +177,7 @@ test('a call that found no owner in time was not applied', async () => {
 });
 
 test('what the owner says at the deadline is what the caller hears', async () => {
-  const { link } = paperLink([(_, { fail }) => void queueMicrotask(() => fail('TIMEOUT', 'not-applied'))]);
+  const { link } = paperLink([(_, { fail }) => queueMicrotask(() => fail('TIMEOUT', 'not-applied'))]);
   const error = await rejection(link.call(write('add'), { timeoutMs: 1000 }));
   assert.deepEqual([error.code, error.outcome, error.operationId], ['TIMEOUT', 'not-applied', 'me:1']);
 });
@@ -219,7 +237,7 @@ test('a lost owner loses its transactions, and a commit that was on its way is a
   };
   for (const [answer, code] of [
     [prompt, undefined],
-    [(_, { fail }) => void queueMicrotask(() => fail('TRANSACTION_LOST', 'not-applied')), 'TRANSACTION_LOST'],
+    [(_, { fail }) => queueMicrotask(() => fail('TRANSACTION_LOST', 'not-applied')), 'TRANSACTION_LOST'],
   ]) {
     const { link, calls } = paperLink([first, answer]);
     const patience = { timeoutMs: 1000 };
@@ -243,7 +261,7 @@ test('a lost owner loses its transactions, and a commit that was on its way is a
 test('a snapshot of a lost owner has expired', async () => {
   const first = (call, told) => {
     if (call.verb === 'snapshot.begin') queueMicrotask(() => told.reply(counted(5)));
-    else setImmediate(told.lose);
+    else setImmediate(() => told.lose());
   };
   const { link } = paperLink([first, prompt]);
   const scope = await link.begin('snapshot', 1000, { timeoutMs: 1000 }, true);
@@ -265,8 +283,8 @@ test('close lets calls and transactions end, rejects what comes later, and does 
   const transaction = await link.begin('transaction', 1000, patience, true);
   const view = await link.begin('snapshot', 1000, patience, false);
   const calling = link.call(write('add'), {});
-  const closing = link.close();
-  assert.equal(link.close(), closing);
+  const ending = link.close();
+  assert.equal(link.close(), ending);
   assert.equal((await rejection(link.call(read('late'), {}))).code, 'STORE_CLOSED');
   held[0].reply();
   await calling;
@@ -276,7 +294,7 @@ test('close lets calls and transactions end, rejects what comes later, and does 
   const committing = transaction.commit(patience, undefined);
   held[2].reply();
   await committing;
-  await closing;
+  await ending;
   assert.equal(view.isLost, true);
   assert.equal(connector.released, 1);
 });

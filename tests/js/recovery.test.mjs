@@ -9,6 +9,7 @@ import { importSource, rejection, root, temporaryFolder } from './support.mjs';
 
 const { Host } = await importSource('js/host/host.ts');
 const { Link } = await importSource('js/client/link.ts');
+const { CoreFile } = await importSource('js/node/core.ts');
 const { packNewMessages } = await importSource('js/client/pack.ts');
 const rows = await importSource('js/client/rows.ts');
 const { createBindings } = await import(join(root, 'dist/wasm/bindings.js'));
@@ -105,6 +106,28 @@ test('a call that traps twice is the one that fails, with its operation id, and 
   assert.deepEqual([code, outcome, operationId], ['INTERNAL', 'unknown', 'a']);
   assert.deepEqual([second.status, third.status], ['fulfilled', 'fulfilled']);
   assert.deepEqual(await texts(link), ['a', 'b', 'c']);
+});
+
+test('a core that was thrown away reaches no file any more, whatever is done with it', () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  const core = new CoreFile(module, path, { inMemory: false });
+  const instance = core.open();
+  instance.submit(0, 1, 0, 0, 'sessions.create', 1_000, { id: 's' }, undefined, undefined, 1, 0);
+  instance.step(0);
+  assert.ok(core.descriptors.size > 0);
+  const log = nodeFs.readFileSync(`${path}-wal`);
+  core.discard();
+  // These get the descriptors that it had.
+  const others = Array.from({ length: 20 }, () => nodeFs.openSync(path, 'r'));
+  for (const act of ['close', 'free', 'take']) {
+    try {
+      instance[act]();
+    } catch {
+      // It may say what it likes.
+    }
+  }
+  for (const descriptor of others) nodeFs.closeSync(descriptor);
+  assert.deepEqual(nodeFs.readFileSync(`${path}-wal`), log);
 });
 
 test('a trap in a transaction takes all of it back', async (t) => {

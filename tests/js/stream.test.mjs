@@ -6,6 +6,7 @@ import fs from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { ChatStore, ChatStoreError } from 'chatstore';
 import { rejection, root, runModule, runNode, seeded, temporaryFolder } from './support.mjs';
 
@@ -432,8 +433,13 @@ test('a process killed in mid-reply loses no token that was flushed, and the par
     for (const name of ['a', 'b']) {
       const id = `${name}${round}`;
       const flushed = lines.filter((line) => line.startsWith(`${id} `)).map((line) => Number(line.split(' ')[1]));
-      const message = await read(store, id);
       const told = `round ${round} of seed ${seed}, ${id}`;
+      // Its client might have been another process, which would come back within seconds.
+      let message = await read(store, id);
+      for (let look = 0; message.status === 'streaming' && look < 200; look++) {
+        await sleep(50);
+        message = await read(store, id);
+      }
       assert.equal(message.status, 'incomplete', told);
       const tokens = message.content.split(' ').slice(0, -1).map(Number);
       assert.deepEqual(tokens, [...tokens.keys()], `${told}: in order, none missing, none twice`);

@@ -102,7 +102,8 @@ export async function startPeer({ on_told = () => undefined, wrapper = [], entry
     child.once('exit', (code, signal) => {
       peers.delete(child);
       ready(false);
-      for (const { reject } of waiting.values()) reject(Object.assign(new Error('the peer has ended'), { code: 'ENDED' }));
+      for (const { reject } of waiting.values())
+        reject(Object.assign(new Error('the peer has ended'), { code: 'ENDED' }));
       waiting.clear();
       resolve({ code, signal });
     });
@@ -133,7 +134,7 @@ export async function startPeer({ on_told = () => undefined, wrapper = [], entry
         });
       });
     },
-    signal: (signal) => process.kill(child.pid, signal),
+    signal: (signal) => child.kill(signal),
     kill() {
       child.kill('SIGKILL');
       return ended;

@@ -17,6 +17,9 @@ pub struct Clients {
     pub timeout_ms: f64,
     last_call: u64,
     settled: BTreeMap<u64, Settled>,
+    callers: BTreeMap<u64, ClientId>,
+    /// Whose each scope is; a scope answers its own client only.
+    owners: BTreeMap<u32, ClientId>,
     pub lost: Vec<(ClientId, u32, chatstore::Error)>,
     pub notices: Vec<&'static str>,
 }
@@ -29,6 +32,8 @@ impl Clients {
             timeout_ms: 30_000.0,
             last_call: 0,
             settled: BTreeMap::new(),
+            callers: BTreeMap::new(),
+            owners: BTreeMap::new(),
             lost: Vec::new(),
             notices: Vec::new(),
         }
@@ -56,6 +61,7 @@ impl Clients {
         operation: Option<Operation>,
     ) -> u64 {
         self.last_call += 1;
+        self.callers.insert(self.last_call, client);
         let call = Call {
             id: self.last_call,
             client,
@@ -118,14 +124,20 @@ impl Clients {
 
     /// What came of a call; it must have settled.
     pub fn result(&mut self, call: u64) -> Settled {
-        self.settled
-            .remove(&call)
-            .unwrap_or_else(|| panic!("call {call} has not settled"))
+        let settled = self.settled.remove(&call);
+        let settled = settled.unwrap_or_else(|| panic!("call {call} has not settled"));
+        if let Ok(answer) = &settled
+            && let Reply::Scope(scope) = answer.reply
+        {
+            self.owners.insert(scope, self.callers[&call]);
+        }
+        settled
     }
 
-    /// A call from beginning to end.
+    /// A call from beginning to end, of the client whose scope it is.
     pub fn call(&mut self, scope: u32, request: Request<'static>) -> Settled {
-        let call = self.send(1, scope, request);
+        let client = self.owners.get(&scope).copied().unwrap_or(1);
+        let call = self.send(client, scope, request);
         self.settle();
         self.result(call)
     }
@@ -188,6 +200,7 @@ pub fn begin_snapshot(lease_ms: f64) -> Request<'static> {
     Request::SnapshotBegin {
         lease_ms,
         indexed: false,
+        purpose: chatstore::engine::Purpose::Reads,
     }
 }
 

@@ -19,6 +19,10 @@ const COLUMNS: &str = "key, id, bot, parent, active, role, status, created_at, u
     error, model, input_tokens, output_tokens, reasoning_tokens, cached_tokens, cost_usd, duration_ms, metadata,
     text, parts";
 
+const CREATED_AT: usize = 7;
+/// Where the id of the parent follows the columns.
+const PARENT_ID: usize = 22;
+
 /// Reads rows of messages and hands them on with the ids that their keys stand for.
 pub(in crate::store) struct Rows<'c> {
     connection: &'c Connection,
@@ -27,6 +31,8 @@ pub(in crate::store) struct Rows<'c> {
     /// The row read last: on a path it is the parent of the next one.
     last: (i64, String),
     parent_id: String,
+    /// Whether each row brings the id of its parent: rows of many sessions seldom follow their parents.
+    with_parents: bool,
 }
 
 impl<'c> Rows<'c> {
@@ -37,6 +43,7 @@ impl<'c> Rows<'c> {
             bot_ids: HashMap::new(),
             last: (0, String::new()),
             parent_id: String::new(),
+            with_parents: false,
         }
     }
 
@@ -86,6 +93,10 @@ impl<'c> Rows<'c> {
         if let Some(parent) = parent {
             if parent == self.last.0 {
                 std::mem::swap(&mut self.parent_id, &mut self.last.1);
+            } else if self.with_parents {
+                self.parent_id.clear();
+                self.parent_id
+                    .push_str(optional(PARENT_ID)?.unwrap_or_default());
             } else {
                 self.parent_id = value(
                     self.connection,
@@ -352,28 +363,47 @@ fn of_bot(
         compare,
         order,
     } = cursor::start(list, cursor, descending)?;
-    let sql = format!(
-        "SELECT m.created_at, m.key FROM messages m
-         WHERE m.bot = ?1 AND (m.created_at, m.key) {compare} (?2, ?3) AND m.deleted_at IS NULL
-           AND (SELECT deleted_at FROM sessions WHERE key = m.session) IS NULL
-         ORDER BY m.created_at {order}, m.key {order} LIMIT ?4"
+    let conditions = format!(
+        "bot = ?1 AND (created_at, key) {compare} (?2, ?3) AND deleted_at IS NULL
+           AND (SELECT deleted_at FROM sessions WHERE key = messages.session) IS NULL
+         ORDER BY created_at {order}, key {order} LIMIT ?4"
     );
-    let found = {
-        let mut statement = connection.prepare_cached(&sql)?;
-        let positions =
-            statement.query_map(params![bot, from.sort, from.key, rows + 1], |row| {
-                let position = Position {
-                    sort: row.get(0)?,
-                    key: row.get(1)?,
-                };
-                Ok((position.key, position))
-            })?;
-        positions.collect::<rusqlite::Result<Vec<_>>>()?
-    };
-    let page = cursor::page(list, found, rows, direction, cursor.is_some());
+    let values = params![bot, from.sort, from.key, rows + 1];
     let mut reader = Rows::new(connection);
-    for key in page.items {
-        reader.by_key(key, visit)?;
+    if direction == Direction::Backward {
+        // Found from its end, and so known in the right order only when it is complete.
+        let sql = format!("SELECT created_at, key FROM messages WHERE {conditions}");
+        let mut statement = connection.prepare_cached(&sql)?;
+        let positions = statement.query_map(values, |row| {
+            let position = Position {
+                sort: row.get(0)?,
+                key: row.get(1)?,
+            };
+            Ok((position.key, position))
+        })?;
+        let found = positions.collect::<rusqlite::Result<Vec<_>>>()?;
+        let page = cursor::page(list, found, rows, direction, cursor.is_some());
+        for key in page.items {
+            reader.by_key(key, visit)?;
+        }
+        return Ok(page.ends);
     }
-    Ok(page.ends)
+    let sql = format!(
+        "SELECT {COLUMNS}, (SELECT id FROM messages p WHERE p.key = messages.parent) FROM messages WHERE {conditions}"
+    );
+    let mut statement = connection.prepare_cached(&sql)?;
+    let mut answer = statement.query(values)?;
+    reader.with_parents = true;
+    let mut found = Vec::new();
+    while let Some(row) = answer.next()? {
+        if found.len() < rows as usize {
+            reader.hand_on(row, visit)?;
+        }
+        let position = Position {
+            sort: row.get(CREATED_AT)?,
+            key: row.get(0)?,
+        };
+        found.push(((), position));
+    }
+    Ok(cursor::page(list, found, rows, direction, cursor.is_some()).ends)
 }

@@ -7,7 +7,7 @@ use chatstore::vfs::simulated::{History, SimulatedDisk};
 use chatstore::{Durability, Result};
 
 use super::model::{Call, Model, WORDS};
-use super::store::Store;
+use super::store::{Store, first_error};
 
 /// What lies between the engine and the disk; nothing but in the tests of the tests.
 pub type Layer = fn(SimulatedDisk) -> Rc<dyn Storage>;
@@ -51,8 +51,14 @@ pub enum Step {
         parts: Vec<Part>,
         commit: bool,
     },
+    /// Messages of several clients that wait at the same time.
+    Group(Vec<Vec<(String, String)>>),
     /// Brings so many messages of the search index in step.
     Index(u32),
+    /// Begins a snapshot, or reads and ends the one that is open.
+    Snapshot,
+    /// Nothing is called for a while.
+    Rest,
     /// Reads everything.
     Read,
     Reopen,
@@ -179,6 +185,11 @@ pub fn run(store: &mut Store, model: &mut Model, step: &Step) -> Result<()> {
                 store.roll_back()?;
             }
         }
+        Step::Group(adds) => first_error(store.group(adds), |at, made| {
+            model.apply(&Call::Add(adds[at].clone()), &made);
+        })?,
+        Step::Snapshot => store.snapshot()?,
+        Step::Rest => store.rest(),
         Step::Index(limit) => drop(store.index(*limit)?),
         Step::Read => drop(store.dump()?),
         Step::Reopen | Step::Kill => unreachable!("both need the disk"),
@@ -192,6 +203,11 @@ pub fn whole(model: &Model, step: &Step) -> Model {
     let mut whole = model.clone();
     match step {
         Step::Call(call) => whole.apply(call, &made),
+        Step::Group(adds) => {
+            for messages in adds {
+                whole.apply(&Call::Add(messages.clone()), &made);
+            }
+        }
         Step::Transaction {
             parts,
             commit: true,
@@ -228,7 +244,16 @@ pub fn some_step(random: &mut Random, model: &Model) -> Step {
         0..=2 => Step::Reopen,
         3..=5 => Step::Kill,
         6..=13 => Step::Index(1 + random.below(20) as u32),
-        14..=17 => Step::Read,
+        14 => Step::Read,
+        15 | 16 => Step::Rest,
+        17 | 30 | 31 => Step::Snapshot,
+        32..=41 if model.sessions.values().any(|session| !session.in_trash) => {
+            let adds = (0..2 + random.below(4)).filter_map(|_| match some_add(random, model) {
+                Call::Add(messages) => Some(messages),
+                _ => None,
+            });
+            Step::Group(adds.collect())
+        }
         18..=29 => {
             let mut inside = model.clone();
             let parts = (0..1 + random.below(5)).map(|_| some_part(random, &mut inside));
@@ -275,9 +300,7 @@ pub fn some_call(random: &mut Random, model: &Model) -> Call {
     let session = random.one_of(&kept).clone();
     let messages: Vec<i64> = model.sessions[&session].messages.keys().copied().collect();
     if messages.is_empty() || random.below(100) < 45 {
-        let count = [1, 1, 1, 2, 3, 8, 30][random.below(7)];
-        let new = (0..count).map(|_| (random.one_of(&kept).clone(), some_text(random)));
-        return Call::Add(new.collect());
+        return some_add(random, model);
     }
     let seq = random.one_of(&messages);
     match random.below(22) {
@@ -330,6 +353,18 @@ pub fn some_call(random: &mut Random, model: &Model) -> Call {
             }
         },
     }
+}
+
+/// Messages for sessions that are not in the trash; there must be one.
+fn some_add(random: &mut Random, model: &Model) -> Call {
+    let sessions = model.sessions.iter();
+    let kept: Vec<&String> = sessions
+        .filter(|(_, session)| !session.in_trash)
+        .map(|(id, _)| id)
+        .collect();
+    let count = [1, 1, 1, 2, 3, 8, 30][random.below(7)];
+    let new = (0..count).map(|_| (random.one_of(&kept).clone(), some_text(random)));
+    Call::Add(new.collect())
 }
 
 fn some_text(random: &mut Random) -> String {

@@ -4,13 +4,14 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
+use chatstore::engine::{Answer, Call as Submitted, Event, Job};
 use chatstore::model::{
     BotPatch, DeleteFilter, Field, Message, MessagePatch, NewBot, NewMessage, NewSession,
     PageOptions, Search, SessionPatch,
 };
 use chatstore::store::query::QueryParams;
 use chatstore::vfs::Storage;
-use chatstore::{Durability, Engine, Reply, Request, Result};
+use chatstore::{Durability, Engine, Error, Reply, Request, Result};
 use rusqlite::types::Value;
 
 use super::model::{Call, Model};
@@ -43,6 +44,10 @@ SELECT 'session of message ' || id FROM messages m WHERE NOT EXISTS (SELECT 1 FR
 pub struct Store {
     engine: Engine,
     in_transaction: bool,
+    now_ms: f64,
+    submitted: u64,
+    /// The scope of an open snapshot, and what the store held when it began.
+    snapshot: Option<(u32, String)>,
 }
 
 impl Store {
@@ -50,6 +55,9 @@ impl Store {
         Ok(Self {
             engine: Engine::open(storage, PATH, durability)?,
             in_transaction: false,
+            now_ms: 0.0,
+            submitted: 0,
+            snapshot: None,
         })
     }
 
@@ -138,6 +146,98 @@ impl Store {
         self.messages(request)
     }
 
+    /// Adds messages for several clients that wait at the same time: one transaction, one flush. Gives
+    /// what came of each, in order.
+    pub fn group(&mut self, adds: &[Vec<(String, String)>]) -> Vec<Result<Vec<String>>> {
+        let first = self.submitted + 1;
+        for messages in adds {
+            // A call that waits owns its texts, or they live for ever.
+            let new = messages.iter().map(|(session_id, text)| NewMessage {
+                session_id: session_id.clone().leak(),
+                role: "user",
+                text: Some(text.clone().leak()),
+                ..NewMessage::default()
+            });
+            let request = Request::MessagesAdd(new.collect());
+            let at_once = self.submit(0, request);
+            assert!(matches!(at_once, Ok(None)), "a write waits: {at_once:?}");
+        }
+        self.engine.step(self.now_ms);
+        let mut results: Vec<_> = adds.iter().map(|_| None).collect();
+        for event in self.engine.take() {
+            if let Event::Reply { call, result, .. } = event {
+                let ids = |answer: Answer<Vec<Message>>| {
+                    answer
+                        .messages
+                        .into_iter()
+                        .map(|message| message.id)
+                        .collect()
+                };
+                results[(call - first) as usize] = Some(result.map(ids));
+            }
+        }
+        let settled = results.into_iter();
+        settled
+            .map(|result| result.expect("a step settles its writes"))
+            .collect()
+    }
+
+    /// Lets time pass in which nothing is called: the index follows, the log moves into the file.
+    pub fn rest(&mut self) {
+        self.now_ms += 1_000.0;
+        for _ in 0..100 {
+            match self.engine.step(self.now_ms) {
+                Some(next_ms) if next_ms <= self.now_ms => {}
+                _ => break,
+            }
+        }
+        self.engine.take();
+    }
+
+    /// Begins a snapshot, or ends the one that is open, after a look whether it still shows what it
+    /// began with.
+    pub fn snapshot(&mut self) -> Result<()> {
+        let Some((scope, before)) = self.snapshot.take() else {
+            let before = self.dump()?;
+            let request = Request::SnapshotBegin {
+                lease_ms: 1e9,
+                indexed: false,
+                purpose: chatstore::engine::Purpose::Reads,
+            };
+            let Some(Answer {
+                reply: Reply::Scope(scope),
+                ..
+            }) = self.submit(0, request)?
+            else {
+                panic!("a snapshot begins at once");
+            };
+            self.snapshot = Some((scope, before));
+            return Ok(());
+        };
+        let Some(answer) = self.submit(scope, table_of(DUMP))? else {
+            panic!("a snapshot is read at once");
+        };
+        assert_eq!(lines(answer.reply), before, "a snapshot changed");
+        self.submit(scope, Request::SnapshotEnd).map(drop)
+    }
+
+    fn submit(
+        &mut self,
+        scope: u32,
+        request: Request<'static>,
+    ) -> Result<Option<Answer<Vec<Message>>>> {
+        self.submitted += 1;
+        let call = Submitted {
+            id: self.submitted,
+            client: (self.submitted % 3) as u32 * u32::from(scope == 0 && request.is_write()),
+            scope,
+            job: Job::new(request),
+            operation: None,
+            timeout_ms: 30_000.0,
+        };
+        self.engine.submit(self.now_ms, call)
+    }
+
     pub fn begin(&mut self) -> Result<()> {
         self.engine.begin()?;
         self.in_transaction = true;
@@ -214,23 +314,7 @@ impl Store {
     }
 
     fn query(&mut self, sql: &str) -> Result<String> {
-        let request = Request::Query {
-            sql: sql.into(),
-            params: QueryParams::Positional(Vec::new()),
-            limit: Some(100_000),
-        };
-        let Reply::Table(table) = self.run(request)? else {
-            panic!("expected a table");
-        };
-        let mut lines = String::new();
-        for cell in table.cells {
-            match cell {
-                Value::Text(text) => lines += &text,
-                other => lines += &format!("{other:?}"),
-            }
-            lines.push('\n');
-        }
-        Ok(lines)
+        Ok(lines(self.run(table_of(sql))?))
     }
 
     fn messages(&mut self, request: Request<'_>) -> Result<Vec<String>> {
@@ -251,4 +335,40 @@ impl Store {
             self.engine.call(request, &mut |_| ())
         }
     }
+}
+
+fn table_of(sql: &str) -> Request<'static> {
+    Request::Query {
+        sql: sql.into(),
+        params: QueryParams::Positional(Vec::new()),
+        limit: Some(100_000),
+    }
+}
+
+/// The cells of a table, one a line.
+fn lines(reply: Reply) -> String {
+    let Reply::Table(table) = reply else {
+        panic!("expected a table, got {reply:?}");
+    };
+    let mut lines = String::new();
+    for cell in table.cells {
+        match cell {
+            Value::Text(text) => lines += &text,
+            other => lines += &format!("{other:?}"),
+        }
+        lines.push('\n');
+    }
+    lines
+}
+
+/// The first error of several results, the rest of which count.
+pub fn first_error<T>(results: Vec<Result<T>>, mut take: impl FnMut(usize, T)) -> Result<()> {
+    let mut first: Option<Error> = None;
+    for (at, result) in results.into_iter().enumerate() {
+        match result {
+            Ok(value) => take(at, value),
+            Err(error) => first = first.or(Some(error)),
+        }
+    }
+    first.map_or(Ok(()), Err)
 }

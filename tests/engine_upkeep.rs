@@ -1,0 +1,380 @@
+//! Checking, copying and replacing a store over the queue of its engine: who waits, who does not, and
+//! what is left when a client goes.
+
+#[path = "support/clients.rs"]
+mod clients;
+
+use std::rc::Rc;
+
+use chatstore::engine::{Call, ClientId, Job, Purpose};
+use chatstore::vfs::{MemoryStorage, OpenMode, Storage};
+use chatstore::{Options, Reply, Request, Result};
+use clients::{Clients, add, code, new_session};
+use rusqlite::types::Value;
+
+const STEPS: usize = 10_000;
+const CLIENT: ClientId = 7;
+const OTHER: ClientId = 8;
+
+/// Clients of a store with a session and some messages, and the place that its file is in.
+fn with_messages(messages: usize) -> (Rc<MemoryStorage>, Clients) {
+    let storage = Rc::new(MemoryStorage::new());
+    let mut clients = Clients::on(Rc::clone(&storage), Options::default());
+    clients.call(0, new_session("s")).unwrap();
+    for at in 0..messages {
+        clients
+            .call(0, add("s", format!("m{at:05}"), TEXT))
+            .unwrap();
+    }
+    (storage, clients)
+}
+
+const TEXT: &str =
+    "The quick brown fox jumps over the lazy dog, and the dog does not mind it at all.";
+
+fn begin(clients: &mut Clients, purpose: Purpose) -> u32 {
+    let request = Request::SnapshotBegin {
+        lease_ms: 10_000.0,
+        indexed: false,
+        purpose,
+    };
+    clients.scope(CLIENT, request)
+}
+
+/// The cells of a reply's one row, by their names.
+fn row(reply: Reply) -> Vec<(String, Value)> {
+    match reply {
+        Reply::Table(table) => table.columns.into_iter().zip(table.cells).collect(),
+        other => panic!("expected a table, got {other:?}"),
+    }
+}
+
+fn text(row: &[(String, Value)], name: &str) -> Option<String> {
+    row.iter().find_map(|(column, value)| match value {
+        Value::Text(text) if column == name => Some(text.clone()),
+        _ => None,
+    })
+}
+
+/// Runs a check to its end, with something in between. Gives its report and how many steps it took.
+fn verify(clients: &mut Clients, mut between: impl FnMut(&mut Clients)) -> (String, usize) {
+    let scope = begin(clients, Purpose::Verify);
+    for step in 1..STEPS {
+        let row = row(clients.call(scope, Request::SnapshotStep).unwrap().reply);
+        if let Some(report) = text(&row, "report") {
+            clients.call(scope, Request::SnapshotEnd).unwrap();
+            return (report, step);
+        }
+        between(clients);
+    }
+    panic!("the check does not end");
+}
+
+fn copy(clients: &mut Clients, mut between: impl FnMut(&mut Clients)) -> Vec<u8> {
+    let scope = begin(clients, Purpose::Backup);
+    let mut bytes = Vec::new();
+    for _ in 0..STEPS {
+        let mut more = false;
+        for (name, value) in row(clients.call(scope, Request::SnapshotStep).unwrap().reply) {
+            match value {
+                Value::Blob(piece) => bytes.extend(piece),
+                Value::Integer(number) if name == "more" => more = number != 0,
+                _ => {}
+            }
+        }
+        if !more {
+            clients.call(scope, Request::SnapshotEnd).unwrap();
+            return bytes;
+        }
+        between(clients);
+    }
+    panic!("the copy does not end");
+}
+
+/// A copy of another store, whose one session is `new`.
+fn other_content() -> Vec<u8> {
+    let mut other = Clients::in_memory();
+    other.call(0, new_session("new")).unwrap();
+    copy(&mut other, |_| ())
+}
+
+fn send_with_rows(
+    clients: &mut Clients,
+    client: ClientId,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<()> {
+    // Numbers of its own, above those that the clients give.
+    let id = 1_000_000 + u64::from(client);
+    let request = Request::ReplaceWrite {
+        offset_bytes: offset,
+    };
+    let call = Call {
+        id,
+        client,
+        scope: 0,
+        job: Job::with_rows(request, bytes.to_vec()),
+        operation: None,
+        timeout_ms: 30_000.0,
+    };
+    clients.engine.submit(clients.now_ms, call)?;
+    clients.settle();
+    clients.result(id).map(drop)
+}
+
+fn call_of(clients: &mut Clients, client: ClientId, request: Request<'static>) -> Result<Reply> {
+    let call = clients.send(client, 0, request);
+    clients.settle();
+    clients.result(call).map(|answer| answer.reply)
+}
+
+fn step_of(keep: Option<&str>) -> Request<'static> {
+    Request::ReplaceStep {
+        keep: keep.map(str::to_owned),
+    }
+}
+
+fn send_content(clients: &mut Clients, client: ClientId, content: &[u8]) {
+    call_of(clients, client, Request::ReplaceBegin).unwrap();
+    for (at, piece) in content.chunks(10_000).enumerate() {
+        send_with_rows(clients, client, at as u64 * 10_000, piece).unwrap();
+    }
+}
+
+/// Steps a replacement that was sent to its end.
+fn finish(clients: &mut Clients, client: ClientId, keep: Option<&str>) -> Result<String> {
+    for _ in 0..STEPS {
+        if let Some(report) = text(&row(call_of(clients, client, step_of(keep))?), "report") {
+            return Ok(report);
+        }
+    }
+    panic!("the replacement does not end");
+}
+
+fn session_ids(clients: &mut Clients, scope: u32) -> Vec<String> {
+    let sessions = clients.sessions(scope).items;
+    sessions.into_iter().map(|session| session.id).collect()
+}
+
+fn exists(storage: &MemoryStorage, name: &str) -> bool {
+    let path = storage.full_path(name).unwrap();
+    storage.exists(&path).unwrap()
+}
+
+#[test]
+fn other_calls_run_between_the_steps_of_a_check() {
+    let (_storage, mut clients) = with_messages(50);
+    let mut written = 0;
+    let (report, steps) = verify(&mut clients, |clients| {
+        written += 1;
+        clients
+            .call(0, add("s", format!("w{written}"), TEXT))
+            .unwrap();
+    });
+    assert!(report.starts_with("{\"ok\":true"), "{report}");
+    assert!(steps > 5, "{steps} steps");
+    assert!(report.contains("\"messages\":50,"), "one state: {report}");
+    assert_eq!(clients.ids(0, "s").unwrap().len(), 50 + written);
+    assert_eq!(clients.figure("poolInUse"), 0);
+}
+
+#[test]
+fn a_copy_is_of_the_state_that_it_began_with_while_writes_go_on() {
+    let (_storage, mut clients) = with_messages(3_000);
+    let mut written = 0;
+    let bytes = copy(&mut clients, |clients| {
+        written += 1;
+        clients
+            .call(0, add("s", format!("w{written}"), TEXT))
+            .unwrap();
+    });
+    assert!(written > 0, "the copy took more than one step");
+    let storage = MemoryStorage::new();
+    let mode = OpenMode {
+        create: true,
+        ..OpenMode::default()
+    };
+    let path = storage.full_path("chats.sqlite").unwrap();
+    let mut file = storage.open(&path, mode).unwrap();
+    file.write_at(&bytes, 0).unwrap();
+    drop(file);
+    let mut copied = Clients::on(storage, Options::default());
+    assert_eq!(copied.sessions(0).items[0].message_count, 3_000);
+    assert!(verify(&mut copied, |_| ()).0.starts_with("{\"ok\":true"));
+}
+
+#[test]
+fn a_snapshot_for_reading_takes_no_steps() {
+    let mut clients = Clients::in_memory();
+    let scope = clients.snapshot(CLIENT, 10_000.0);
+    assert_eq!(
+        code(clients.call(scope, Request::SnapshotStep)),
+        "TRANSACTION_STATE"
+    );
+}
+
+#[test]
+fn a_replacement_changes_the_generation_and_keeps_the_old_content() {
+    let (storage, mut clients) = with_messages(20);
+    let before = clients.engine.info().generation.clone();
+    let snapshot = clients.snapshot(OTHER, 60_000.0);
+    send_content(&mut clients, CLIENT, &other_content());
+    assert_eq!(
+        session_ids(&mut clients, 0),
+        ["s"],
+        "nothing has changed yet"
+    );
+    let report = finish(&mut clients, CLIENT, Some("kept.sqlite")).unwrap();
+    let after = clients.engine.info().generation.clone();
+    assert_ne!(after, before);
+    assert!(report.contains(&after), "{report}");
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+    assert_eq!(
+        session_ids(&mut clients, snapshot),
+        ["s"],
+        "a snapshot stays as it is"
+    );
+    assert!(!exists(&storage, "chats.sqlite-incoming"));
+    clients.call(snapshot, Request::SnapshotEnd).unwrap();
+    clients.call(0, new_session("later")).unwrap();
+    assert!(verify(&mut clients, |_| ()).0.starts_with("{\"ok\":true"));
+    clients.engine.close().unwrap();
+    let kept = chatstore::Engine::open(Rc::clone(&storage), "kept.sqlite", Options::default());
+    let mut kept = Clients::over(kept.unwrap());
+    assert_eq!(kept.ids(0, "s").unwrap().len(), 20);
+}
+
+#[test]
+fn a_replacement_that_keeps_nothing_leaves_no_file() {
+    let (storage, mut clients) = with_messages(1);
+    send_content(&mut clients, CLIENT, &other_content());
+    let report = finish(&mut clients, CLIENT, None).unwrap();
+    assert!(report.contains("\"keptBytes\":0"), "{report}");
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+    for name in ["chats.sqlite-incoming", "chats.sqlite-outgoing"] {
+        assert!(!exists(&storage, name), "{name}");
+    }
+}
+
+#[test]
+fn a_replacement_waits_for_the_transaction_that_is_open() {
+    let (_storage, mut clients) = with_messages(1);
+    send_content(&mut clients, CLIENT, &other_content());
+    let tx = clients.transaction(OTHER, 60_000.0);
+    let waiting = clients.send(CLIENT, 0, step_of(Some("kept.sqlite")));
+    clients.settle();
+    assert!(!clients.has_settled(waiting));
+    clients.call(tx, add("s", "in-tx", TEXT)).unwrap();
+    clients.call(tx, Request::TransactionCommit).unwrap();
+    clients.settle();
+    clients.result(waiting).unwrap();
+    finish(&mut clients, CLIENT, Some("kept.sqlite")).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+}
+
+#[test]
+fn writes_run_between_the_pieces_of_a_replacement() {
+    let (_storage, mut clients) = with_messages(1);
+    let content = other_content();
+    call_of(&mut clients, CLIENT, Request::ReplaceBegin).unwrap();
+    for (at, piece) in content.chunks(10_000).enumerate() {
+        send_with_rows(&mut clients, CLIENT, at as u64 * 10_000, piece).unwrap();
+        clients.call(0, add("s", format!("w{at}"), TEXT)).unwrap();
+    }
+    let sent = content.chunks(10_000).len();
+    assert_eq!(clients.ids(0, "s").unwrap().len(), 1 + sent);
+}
+
+#[test]
+fn a_client_that_goes_in_the_middle_leaves_everything_as_it_was() {
+    let (storage, mut clients) = with_messages(5);
+    let before = clients.engine.info().generation.clone();
+    let content = other_content();
+    for steps in 0..3 {
+        send_content(&mut clients, CLIENT, &content);
+        for _ in 0..steps {
+            let reply = call_of(&mut clients, CLIENT, step_of(Some("kept.sqlite"))).unwrap();
+            assert_eq!(
+                text(&row(reply), "report"),
+                None,
+                "not done after {steps} steps"
+            );
+        }
+        assert_eq!(
+            code(call_of(&mut clients, OTHER, Request::ReplaceBegin)),
+            "BUSY"
+        );
+        clients.engine.disconnect(clients.now_ms, CLIENT);
+        clients.settle();
+        for name in ["chats.sqlite-incoming", "kept.sqlite"] {
+            assert!(!exists(&storage, name), "{name} after {steps} steps");
+        }
+    }
+    assert_eq!(clients.engine.info().generation, before);
+    assert_eq!(clients.ids(0, "s").unwrap().len(), 5);
+    send_content(&mut clients, OTHER, &content);
+    finish(&mut clients, OTHER, Some("kept.sqlite")).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+}
+
+#[test]
+fn nobody_writes_to_or_ends_the_replacement_of_another() {
+    let (_storage, mut clients) = with_messages(1);
+    let content = other_content();
+    send_content(&mut clients, CLIENT, &content);
+    let written = send_with_rows(&mut clients, OTHER, 0, b"nothing of a store");
+    assert_eq!(code(written), "TRANSACTION_STATE");
+    assert_eq!(
+        code(call_of(&mut clients, OTHER, step_of(None))),
+        "TRANSACTION_STATE"
+    );
+    call_of(&mut clients, OTHER, Request::ReplaceEnd).unwrap();
+    finish(&mut clients, CLIENT, None).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+}
+
+#[test]
+fn a_replacement_that_was_given_up_makes_way_for_the_next() {
+    let (storage, mut clients) = with_messages(1);
+    send_content(&mut clients, CLIENT, b"garbage");
+    call_of(&mut clients, CLIENT, Request::ReplaceEnd).unwrap();
+    assert!(!exists(&storage, "chats.sqlite-incoming"));
+    assert_eq!(
+        code(call_of(&mut clients, CLIENT, step_of(None))),
+        "TRANSACTION_STATE"
+    );
+    call_of(&mut clients, OTHER, Request::ReplaceBegin).unwrap();
+}
+
+#[test]
+fn what_is_no_sound_store_is_refused_and_nothing_is_left_of_it() {
+    let content = other_content();
+    let mut newer = content.clone();
+    newer[60..64].copy_from_slice(&999_u32.to_be_bytes());
+    // Nothing of the second page is left, which every store has something in.
+    let mut damaged = content.clone();
+    let page_bytes = damaged.len().min(8_192);
+    damaged[4_096..page_bytes].fill(0xa5);
+    let short = &content[..content.len() / 2];
+    let (storage, mut clients) = with_messages(3);
+    let before = clients.engine.info().generation.clone();
+    for (what, bytes, expected) in [
+        ("nothing", &[][..], "NOT_A_STORE"),
+        ("garbage", b"garbage, and none of it a store", "NOT_A_STORE"),
+        ("newer", &newer, "SCHEMA_TOO_NEW"),
+        ("damaged", &damaged, "CORRUPT"),
+        ("short", short, "CORRUPT"),
+    ] {
+        send_content(&mut clients, CLIENT, bytes);
+        let result = finish(&mut clients, CLIENT, Some("kept.sqlite"));
+        assert_eq!(code(result), expected, "{what}");
+        for name in ["chats.sqlite-incoming", "kept.sqlite"] {
+            assert!(!exists(&storage, name), "{name} after {what}");
+        }
+        clients
+            .call(0, add("s", format!("after {what}"), TEXT))
+            .unwrap();
+    }
+    assert_eq!(clients.engine.info().generation, before);
+    assert_eq!(clients.ids(0, "s").unwrap().len(), 8);
+}
