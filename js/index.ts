@@ -5,5 +5,7 @@ export { ChatStoreError, type ChatStoreErrorInit, type ErrorCode, type Outcome }
 export type { Bots } from './client/bots.js';
 export type { Messages } from './client/messages.js';
 export type { Sessions } from './client/sessions.js';
+export type { MessageStream } from './client/stream.js';
+export type { ReadApi } from './client/snapshot.js';
 export type { Transaction } from './client/transaction.js';
 export type * from './client/types.js';

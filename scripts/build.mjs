@@ -28,6 +28,9 @@ const wasm_features = [
 // Measured: higher levels take three times as long and compress no better with brotli.
 const wasm_opt_args = ['-O1', ...wasm_features.map((name) => `--enable-${name}`)];
 
+/** A worker is found by its address, from either module system: one file serves both. */
+const es_modules = { 'js/index.ts': 'dist/index.js', 'js/node/worker.ts': 'dist/worker.js' };
+
 const bundle_args = [
   '--bundle',
   '--target=es2022',
@@ -112,7 +115,7 @@ async function buildPackage() {
       'package-lock.json',
       'scripts/build.mjs',
     ]),
-    outputs: ['dist/index.js', 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts'],
+    outputs: [...Object.values(es_modules), 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts'],
     work: () =>
       step('bundles and types', async () => {
         for (const file of filesUnder('dist').filter(
@@ -120,13 +123,9 @@ async function buildPackage() {
         ))
           rmSync(join(root, file));
         await all(
-          run(bin('esbuild'), [
-            'js/index.ts',
-            ...bundle_args,
-            '--format=esm',
-            '--platform=neutral',
-            '--outfile=dist/index.js',
-          ]),
+          ...Object.entries(es_modules).map(([source, file]) =>
+            run(bin('esbuild'), [source, ...bundle_args, '--format=esm', '--platform=neutral', `--outfile=${file}`]),
+          ),
           run(bin('esbuild'), ['js/index.ts', ...bundle_args, ...commonjs_args, '--outfile=dist/index.cjs']),
           run(bin('tsc'), ['--project', 'tsconfig.build.json']),
         );

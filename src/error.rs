@@ -84,6 +84,45 @@ codes! {
     Unsupported => "UNSUPPORTED",
     /// A fault in chatstore itself.
     Internal => "INTERNAL",
+    /// An operation id was used before, with other arguments.
+    OperationMismatch => "OPERATION_MISMATCH",
+    /// A write was sent again, and whether it took effect the first time is not known any more.
+    OutcomeUnknown => "OUTCOME_UNKNOWN",
+    /// A snapshot was held for too long, or kept too much of the log.
+    SnapshotExpired => "SNAPSHOT_EXPIRED",
+    /// As many snapshots as the pool has connections are open, and none was given back in time.
+    PoolExhausted => "POOL_EXHAUSTED",
+    /// The file belongs to a process of another host or container.
+    LockedElsewhere => "LOCKED_ELSEWHERE",
+    /// The process that owns the file gives no sign of life.
+    OwnerUnresponsive => "OWNER_UNRESPONSIVE",
+    /// Two versions of chatstore that do not understand one another.
+    VersionMismatch => "VERSION_MISMATCH",
+    /// Another program uses the file while it is open here.
+    ForeignAccess => "FOREIGN_ACCESS",
+    /// A page of the file is not as it was written.
+    ChecksumMismatch => "CHECKSUM_MISMATCH",
+    /// A streaming reply was ended, or cannot take more.
+    StreamEnded => "STREAM_ENDED",
+}
+
+/// What became of a write that failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing of it is stored.
+    NotApplied,
+    /// It may be stored.
+    Unknown,
+}
+
+impl Outcome {
+    /// The word used in JavaScript.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplied => "not-applied",
+            Self::Unknown => "unknown",
+        }
+    }
 }
 
 /// An error: a stable code, a message for people, and what more is known.
@@ -99,6 +138,7 @@ pub struct Error {
     code: Code,
     message: String,
     details: Vec<(&'static str, Detail)>,
+    outcome: Option<Outcome>,
 }
 
 /// What is known besides code and message: a text or a number.
@@ -122,6 +162,12 @@ impl From<String> for Detail {
     }
 }
 
+impl From<i64> for Detail {
+    fn from(number: i64) -> Self {
+        Self::Number(number)
+    }
+}
+
 impl From<i32> for Detail {
     fn from(number: i32) -> Self {
         Self::Number(number.into())
@@ -135,6 +181,7 @@ impl Error {
             code,
             message: message.into(),
             details: Vec::new(),
+            outcome: None,
         }
     }
 
@@ -176,6 +223,18 @@ impl Error {
     pub fn with(mut self, name: &'static str, value: impl Into<Detail>) -> Self {
         self.details.push((name, value.into()));
         self
+    }
+
+    /// Says what became of the write that failed.
+    #[must_use]
+    pub fn with_outcome(mut self, outcome: Outcome) -> Self {
+        self.outcome = Some(outcome);
+        self
+    }
+
+    /// What became of the write that failed; none where every call of this kind changed nothing.
+    pub fn outcome(&self) -> Option<Outcome> {
+        self.outcome
     }
 
     /// The stable code.
@@ -244,6 +303,9 @@ impl From<rusqlite::Error> for Error {
 fn from_sqlite(extended_code: i32, message: Option<String>) -> Error {
     let message = message.unwrap_or_else(|| format!("SQLite error {extended_code}"));
     let code = match extended_code & 0xff {
+        // The VFS says so of a page whose checksum does not fit.
+        _ if extended_code == ffi::SQLITE_IOERR_DATA => Code::ChecksumMismatch,
+        _ if extended_code == ffi::SQLITE_IOERR_NOMEM => Code::OutOfMemory,
         ffi::SQLITE_CONSTRAINT => return from_constraint(extended_code, message),
         ffi::SQLITE_BUSY | ffi::SQLITE_LOCKED => Code::Busy,
         ffi::SQLITE_NOMEM => Code::OutOfMemory,
@@ -253,6 +315,7 @@ fn from_sqlite(extended_code: i32, message: Option<String>) -> Error {
         ffi::SQLITE_NOTADB => Code::NotAStore,
         ffi::SQLITE_FULL => Code::DiskFull,
         ffi::SQLITE_TOOBIG => Code::TooLarge,
+        ffi::SQLITE_INTERRUPT => Code::Timeout,
         ffi::SQLITE_AUTH => Code::QueryNotAllowed,
         ffi::SQLITE_ERROR | ffi::SQLITE_RANGE | ffi::SQLITE_MISMATCH => Code::InvalidSql,
         _ => Code::Internal,

@@ -12,11 +12,14 @@
 pub mod engine;
 mod error;
 mod ids;
+pub mod maintain;
 pub mod model;
+#[doc(hidden)]
+pub mod pack;
 pub mod store;
 pub mod vfs;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub mod wasm;
 
-pub use engine::{Durability, Engine, Info, Reply, Request};
-pub use error::{Code, Detail, Error, Result};
+pub use engine::{Durability, Engine, Info, Options, Reply, Request};
+pub use error::{Code, Detail, Error, Outcome, Result};

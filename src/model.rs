@@ -90,6 +90,17 @@ impl<T> Field<T> {
     }
 }
 
+impl Field<String> {
+    /// The same, borrowed.
+    pub fn as_deref(&self) -> Field<&str> {
+        match self {
+            Self::Absent => Field::Absent,
+            Self::Null => Field::Null,
+            Self::Value(text) => Field::Value(text),
+        }
+    }
+}
+
 /// Names one message: ids of messages are unique within their session only.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ref {
@@ -374,6 +385,32 @@ impl From<&MessageRef<'_>> for Message {
             created_at_ms: row.created_at_ms,
             updated_at_ms: row.updated_at_ms,
             deleted_at_ms: row.deleted_at_ms,
+        }
+    }
+}
+
+impl Message {
+    /// The same, borrowed.
+    pub fn borrow(&self) -> MessageRef<'_> {
+        MessageRef {
+            id: &self.id,
+            session_id: &self.session_id,
+            bot_id: self.bot_id.as_deref(),
+            parent_id: self.parent_id.as_deref(),
+            seq: self.seq,
+            active: self.active,
+            role: &self.role,
+            text: &self.text,
+            parts: self.parts.as_deref(),
+            status: &self.status,
+            finish_reason: self.finish_reason.as_deref(),
+            error: self.error.as_deref(),
+            model: self.model.as_deref(),
+            usage: self.usage,
+            metadata: self.metadata.as_deref(),
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: self.updated_at_ms,
+            deleted_at_ms: self.deleted_at_ms,
         }
     }
 }

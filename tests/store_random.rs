@@ -6,6 +6,7 @@ mod support;
 use wasm_bindgen_test::wasm_bindgen_test as test;
 
 use chatstore::model::{DeleteFilter, Field, MessagePatch, NewMessage, Search, SessionPatch};
+use chatstore::store::streams::{Delta, NewStream, StreamEnd};
 use chatstore::{Code, Request};
 use support::{Chats, message, open};
 
@@ -51,7 +52,7 @@ fn step(chats: &mut Chats, random: &mut Random) -> Result<(), Code> {
         parent_id,
         ..message(&session_id)
     };
-    let request = match random.below(20) {
+    let request = match random.below(24) {
         0..=5 => Request::MessagesAdd(vec![new]),
         6 => {
             let others: Vec<String> = (0..random.below(6)).map(|_| some_message(random)).collect();
@@ -148,8 +149,73 @@ fn step(chats: &mut Chats, random: &mut Random) -> Result<(), Code> {
                 id: random.one_of(&BOTS).into(),
             },
         },
-        _ => Request::SearchIndex {
+        19 => Request::SearchIndex {
             limit: 1 + random.below(7) as u32,
+        },
+        20 => Request::MessagesStart {
+            new: NewStream {
+                session_id: session_id.clone(),
+                id: Some(id.clone()),
+                ..NewStream::default()
+            },
+            client: "client".into(),
+        },
+        _ => return step_of_a_stream(chats, random, session_id, text),
+    };
+    chats.call(request).map(drop).map_err(|error| error.code())
+}
+
+/// A random call on a reply that is under way, where there is one.
+fn step_of_a_stream(
+    chats: &mut Chats,
+    random: &mut Random,
+    session_id: String,
+    text: String,
+) -> Result<(), Code> {
+    let mut under_way = chats.tree(&session_id);
+    under_way.retain(|node| node.status == "streaming");
+    if under_way.is_empty() {
+        return Err(Code::NotFound);
+    }
+    let id = under_way.remove(random.below(under_way.len())).id;
+    let known = chats
+        .query(&format!(
+            "SELECT max(st.next_number, coalesce(1 + (SELECT max(key & 4294967295) FROM message_deltas
+               WHERE key >> 32 = st.key), 0))
+             FROM message_streams st JOIN messages m ON m.key = st.message JOIN sessions s ON s.key = m.session
+             WHERE m.id = '{id}' AND s.id = '{session_id}'"
+        ))
+        .expect("reading works");
+    let first_number = known[0].parse().expect("a number");
+    let part_type = random.one_of(&["text", "text", "reasoning"]).into();
+    let deltas = vec![Delta::Grow { part_type, text }];
+    let end = StreamEnd {
+        first_number,
+        deltas: deltas.clone(),
+        ..StreamEnd::default()
+    };
+    let request = match random.below(6) {
+        0 => Request::MessagesFinish {
+            session_id,
+            id,
+            end,
+        },
+        1 => Request::MessagesAbort {
+            session_id,
+            id,
+            end,
+        },
+        2 => Request::MessagesRegenerate {
+            session_id,
+            id,
+            new: NewStream::default(),
+            client: "client".into(),
+        },
+        _ => Request::MessagesAppend {
+            session_id,
+            id,
+            first_number,
+            deltas,
         },
     };
     chats.call(request).map(drop).map_err(|error| error.code())

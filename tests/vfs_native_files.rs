@@ -156,6 +156,26 @@ fn links_and_relative_paths_are_one_file() {
 }
 
 #[test]
+fn times_and_identities_are_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let storage = NativeStorage::new();
+    let path = path(&directory, "file");
+    let mut file = storage.open(&path, CREATE).unwrap();
+    for modified_ms in [0, 1, 999, 1_790_000_000_123, 1_790_000_000_999] {
+        assert!(file.set_modified_ms(modified_ms).unwrap(), "{modified_ms}");
+        assert_eq!(storage.modified_ms(&path).unwrap(), Some(modified_ms));
+    }
+    let identity = storage.identity(&path).unwrap();
+    assert!(identity.is_some() || cfg!(not(unix)));
+    storage.delete(&path, false).unwrap();
+    assert_eq!(storage.identity(&path).unwrap(), None);
+    assert_eq!(storage.modified_ms(&path).unwrap(), None);
+    let _successor = storage.open(&path, CREATE).unwrap();
+    // The old file is still open, so its inode is not free for the new one.
+    assert!(identity.is_none() || storage.identity(&path).unwrap() != identity);
+}
+
+#[test]
 fn a_directory_is_no_file() {
     let directory = tempfile::tempdir().unwrap();
     let storage = NativeStorage::new();

@@ -9,8 +9,10 @@
 use std::ffi::{c_int, c_void};
 use std::rc::Rc;
 
-use chatstore::vfs::conformance::{Outcome, Place, durability, files, locks, recovery, wal};
-use chatstore::vfs::{Connection, MemoryStorage, OpenMode, RawFile, Storage, Vfs};
+use chatstore::vfs::conformance::{
+    Outcome, Place, checksums, commits, durability, files, locks, recovery, wal,
+};
+use chatstore::vfs::{Connection, MemoryStorage, OpenMode, RawFile, Storage, Vfs, VfsOptions};
 use rsqlite_vfs::{OsCallback, VfsError, VfsErrorCode, VfsResult};
 use rusqlite::{OpenFlags, ffi};
 
@@ -356,6 +358,220 @@ fn a_file_that_is_lost_by_closing_it_is_seen() {
     );
 }
 
+// --- Faults of the WAL buffer, as the storage would see them ----------------------------------
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BufferFault {
+    None,
+    /// The end of a transaction goes to the file before its beginning.
+    CommitFrameFirst,
+    /// What is written stays behind until after the next sync.
+    NotFlushedAtSync,
+    /// It stays behind until the next sync, and reads do not know of it.
+    ReadsPassIt,
+    /// What a failed commit left in the file stays there.
+    KeptAfterFailure,
+}
+
+struct FaultyBuffer {
+    inner: Rc<dyn Storage>,
+    fault: BufferFault,
+}
+
+impl Storage for FaultyBuffer {
+    fn open(&self, path: &str, mode: OpenMode) -> VfsResult<Box<dyn RawFile>> {
+        let inner = self.inner.open(path, mode)?;
+        if !path.ends_with("-wal") {
+            return Ok(inner);
+        }
+        Ok(Box::new(FaultyWal {
+            inner,
+            fault: self.fault,
+            held: Vec::new(),
+        }))
+    }
+
+    fn delete(&self, path: &str, sync_directory: bool) -> VfsResult<()> {
+        self.inner.delete(path, sync_directory)
+    }
+
+    fn sync_directory(&self, path: &str) -> VfsResult<()> {
+        self.inner.sync_directory(path)
+    }
+
+    fn exists(&self, path: &str) -> VfsResult<bool> {
+        self.inner.exists(path)
+    }
+
+    fn full_path(&self, path: &str) -> VfsResult<String> {
+        self.inner.full_path(path)
+    }
+
+    fn os(&self) -> &dyn OsCallback {
+        self.inner.os()
+    }
+}
+
+struct FaultyWal {
+    inner: Box<dyn RawFile>,
+    fault: BufferFault,
+    held: Vec<(Vec<u8>, u64)>,
+}
+
+impl FaultyWal {
+    fn let_go(&mut self) -> VfsResult<()> {
+        for (bytes, offset_bytes) in std::mem::take(&mut self.held) {
+            self.inner.write_at(&bytes, offset_bytes)?;
+        }
+        Ok(())
+    }
+}
+
+impl RawFile for FaultyWal {
+    fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
+        if self.fault == BufferFault::NotFlushedAtSync {
+            self.let_go()?;
+        }
+        self.inner.read_at(buffer, offset_bytes)
+    }
+
+    fn write_at(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
+        match self.fault {
+            BufferFault::CommitFrameFirst => {
+                let (beginning, end) = bytes.split_at(bytes.len() / 2);
+                let middle = offset_bytes + u64::try_from(beginning.len()).unwrap();
+                self.inner.write_at(end, middle)?;
+                self.inner.write_at(beginning, offset_bytes)
+            }
+            BufferFault::NotFlushedAtSync | BufferFault::ReadsPassIt => {
+                self.held.push((bytes.to_vec(), offset_bytes));
+                Ok(())
+            }
+            BufferFault::None | BufferFault::KeptAfterFailure => {
+                self.inner.write_at(bytes, offset_bytes)
+            }
+        }
+    }
+
+    fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
+        self.let_go()?;
+        match self.fault {
+            BufferFault::KeptAfterFailure if size_bytes > 0 => Ok(()),
+            _ => self.inner.truncate(size_bytes),
+        }
+    }
+
+    fn sync(&mut self, data_only: bool) -> VfsResult<()> {
+        if self.fault == BufferFault::ReadsPassIt {
+            self.let_go()?;
+        }
+        self.inner.sync(data_only)
+    }
+
+    fn size_bytes(&self) -> VfsResult<u64> {
+        let ends = self
+            .held
+            .iter()
+            .map(|(bytes, offset_bytes)| offset_bytes + u64::try_from(bytes.len()).unwrap());
+        Ok(ends.fold(self.inner.size_bytes()?, u64::max))
+    }
+}
+
+fn buffer_with(fault: BufferFault) -> Place {
+    Place::new(MemoryStorage::new()).with_fault(|inner| Rc::new(FaultyBuffer { inner, fault }))
+}
+
+mod with_a_sound_buffer {
+    chatstore::vfs_conformance!(test, super::buffer_with(super::BufferFault::None));
+}
+
+#[test]
+fn a_commit_frame_written_first_is_seen() {
+    must_fail(
+        || buffer_with(BufferFault::CommitFrameFirst),
+        &[
+            commits::a_commit_reaches_the_wal_in_one_write,
+            commits::a_flushed_insert_is_one_write_and_one_flush,
+        ],
+    );
+}
+
+#[test]
+fn a_buffer_that_is_not_flushed_at_a_sync_is_seen() {
+    must_fail(
+        || buffer_with(BufferFault::NotFlushedAtSync),
+        &[
+            commits::what_was_synced_is_in_the_file,
+            commits::a_wal_reads_as_it_was_written,
+            commits::a_rolled_back_transaction_is_not_found,
+            durability::a_wal_commit_syncs_the_wal_once_after_its_last_write,
+            recovery::a_wal_is_recovered,
+        ],
+    );
+}
+
+#[test]
+fn reads_that_do_not_know_of_the_buffer_are_seen() {
+    must_fail(
+        || buffer_with(BufferFault::ReadsPassIt),
+        &[commits::a_wal_reads_as_it_was_written],
+    );
+}
+
+#[test]
+fn a_failed_commit_that_stays_in_the_file_is_seen() {
+    must_fail(
+        || buffer_with(BufferFault::KeptAfterFailure),
+        &[
+            commits::a_commit_whose_write_fails_is_not_found,
+            commits::a_commit_whose_flush_failed_is_cut_off,
+        ],
+    );
+}
+
+#[test]
+fn what_the_vfs_leaves_undone_is_seen() {
+    let memory_without = |options| Place::new(MemoryStorage::new()).with_options(options);
+    let all = VfsOptions::default();
+    must_fail(
+        || {
+            memory_without(VfsOptions {
+                wal_buffer: false,
+                ..all
+            })
+        },
+        &[
+            commits::a_commit_reaches_the_wal_in_one_write,
+            commits::a_flushed_insert_is_one_write_and_one_flush,
+        ],
+    );
+    must_fail(
+        || {
+            memory_without(VfsOptions {
+                wal_preallocation: false,
+                ..all
+            })
+        },
+        &[commits::the_wal_grows_ahead_of_its_commits],
+    );
+    must_fail(
+        || {
+            memory_without(VfsOptions {
+                checksums: false,
+                ..all
+            })
+        },
+        &[
+            checksums::every_page_in_the_file_bears_its_checksum,
+            checksums::a_changed_byte_is_told_with_its_page,
+            checksums::a_lenient_reader_goes_on_and_notes,
+            checksums::resealing_takes_a_strangers_pages_for_good,
+            checksums::a_file_that_gets_room_gets_checksums,
+            checksums::rolled_back_pages_bear_their_checksums,
+        ],
+    );
+}
+
 // --- Faults of the VFS -----------------------------------------------------------------------
 
 /// Opens a connection whose main file has some of its callbacks replaced.
@@ -530,6 +746,11 @@ fn every_check_is_on_the_list() {
             include_str!("../src/vfs/conformance/recovery.rs"),
         ),
         ("wal", include_str!("../src/vfs/conformance/wal.rs")),
+        ("commits", include_str!("../src/vfs/conformance/commits.rs")),
+        (
+            "checksums",
+            include_str!("../src/vfs/conformance/checksums.rs"),
+        ),
     ];
     let mut written = Vec::new();
     for (module, source) in sources {

@@ -73,6 +73,26 @@ const FAIL: &str =
     "fail(code, errno) { throw Object.assign(new Error('told by the test'), { code, errno }) }";
 
 #[wasm_bindgen_test]
+fn times_and_identities_are_kept() {
+    let directory = Directory::new();
+    let storage = NodeStorage::new(node_fs());
+    let path = directory.path("file");
+    let mut file = storage.open(&path, CREATE).unwrap();
+    for modified_ms in [0, 1, 999, 1_790_000_000_123, 1_790_000_000_999] {
+        assert!(file.set_modified_ms(modified_ms).unwrap(), "{modified_ms}");
+        assert_eq!(storage.modified_ms(&path).unwrap(), Some(modified_ms));
+    }
+    let identity = storage.identity(&path).unwrap();
+    assert!(identity.is_some());
+    storage.delete(&path, false).unwrap();
+    assert_eq!(storage.identity(&path).unwrap(), None);
+    assert_eq!(storage.modified_ms(&path).unwrap(), None);
+    let _successor = storage.open(&path, CREATE).unwrap();
+    // The old file is still open, so its inode is not free for the new one.
+    assert_ne!(storage.identity(&path).unwrap(), identity);
+}
+
+#[wasm_bindgen_test]
 fn reads_and_writes_in_small_pieces_are_continued() {
     let directory = Directory::new();
     let fs = tampered_fs(

@@ -17,5 +17,7 @@ mod query;
 mod random;
 #[path = "store_search.rs"]
 mod search;
+#[path = "store_streams.rs"]
+mod streams;
 #[path = "store_transactions.rs"]
 mod transactions;

@@ -9,7 +9,17 @@ import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './ca
 import { jsonFields } from './pack.js';
 import { readBots, readCount } from './rows.js';
 import * as shapes from './shapes.js';
-import type { Bot, BotPatch, CallOptions, Count, DeleteOptions, ListBotsOptions, NewBot, Page } from './types.js';
+import type {
+  Bot,
+  BotPatch,
+  CallOptions,
+  Count,
+  DeleteOptions,
+  ListBotsOptions,
+  NewBot,
+  Page,
+  WriteOptions,
+} from './types.js';
 
 /** The verbs of bots, on a store or in a transaction. */
 export class Bots {
@@ -35,9 +45,9 @@ export class Bots {
    * await store.close()
    * ```
    */
-  async create(bot: NewBot, options: CallOptions = {}): Promise<Bot> {
+  async create(bot: NewBot, options: WriteOptions = {}): Promise<Bot> {
     checkArgument('bot', shapes.newBot, bot);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const args = jsonFields('bot', withoutNulls(bot), ['params', 'metadata']);
     const reply = await this.#caller.call({ verb: 'bots.create', write: true, args }, options);
     return only(readBots(reply, this.#caller.readText).items);
@@ -68,10 +78,10 @@ export class Bots {
    *
    * Errors: `NOT_FOUND`; `CONSTRAINT_UNIQUE` where the name is taken.
    */
-  async update(id: string, patch: BotPatch, options: CallOptions = {}): Promise<Bot> {
+  async update(id: string, patch: BotPatch, options: WriteOptions = {}): Promise<Bot> {
     checkArgument('id', shapes.id, id);
     checkArgument('patch', shapes.botPatch, patch);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const args = { id, patch: jsonFields('patch', argumentsOf(patch), ['params', 'metadata']) };
     const reply = await this.#caller.call({ verb: 'bots.update', write: true, args }, options);
     return only(readBots(reply, this.#caller.readText).items);
@@ -96,9 +106,9 @@ export class Bots {
    *
    * Errors: `NOT_FOUND`; `CONSTRAINT_UNIQUE` where its name is in use again.
    */
-  async restore(id: string, options: CallOptions = {}): Promise<Bot> {
+  async restore(id: string, options: WriteOptions = {}): Promise<Bot> {
     checkArgument('id', shapes.id, id);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const reply = await this.#caller.call({ verb: 'bots.restore', write: true, args: { id } }, options);
     return only(readBots(reply, this.#caller.readText).items);
   }

@@ -10,6 +10,7 @@ import { ChatStoreError } from './errors.js';
 import { bodyColumns, jsonFields, packBody, packNewMessage, packNewMessages } from './pack.js';
 import { readCount, readMessages, readSessions, readTree } from './rows.js';
 import * as shapes from './shapes.js';
+import { MessageStream } from './stream.js';
 import type {
   Body,
   CallOptions,
@@ -21,10 +22,14 @@ import type {
   MessageFilter,
   MessagePatch,
   NewMessage,
+  NewStream,
   Page,
   Ref,
+  RegenerateOptions,
   Session,
+  StartOptions,
   TreeNode,
+  WriteOptions,
 } from './types.js';
 
 /** Messages that `iterate` reads at a time. */
@@ -63,9 +68,9 @@ export class Messages {
    * await store.close()
    * ```
    */
-  async add(message: NewMessage, options: CallOptions = {}): Promise<Message> {
+  async add(message: NewMessage, options: WriteOptions = {}): Promise<Message> {
     checkArgument('message', shapes.newMessage, message);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const rows = checked('message', () => packNewMessage(message));
     return only(await this.#messages('messages.add', { rows }, options));
   }
@@ -75,7 +80,7 @@ export class Messages {
    *
    * Errors: as {@link Messages.add}.
    */
-  async addMany(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
+  async addMany(messages: NewMessage[], options: WriteOptions = {}): Promise<Message[]> {
     return this.#write('messages.add', messages, options);
   }
 
@@ -85,8 +90,53 @@ export class Messages {
    *
    * Errors: as {@link Messages.add}, without `CONSTRAINT_UNIQUE`.
    */
-  async put(messages: NewMessage[], options: CallOptions = {}): Promise<Message[]> {
+  async put(messages: NewMessage[], options: WriteOptions = {}): Promise<Message[]> {
     return this.#write('messages.put', messages, options);
+  }
+
+  /**
+   * Begins a reply that comes bit by bit: a message with the status `streaming`, which becomes the
+   * head. See {@link MessageStream} for what follows. A reply whose process dies before its end is
+   * `incomplete` from then on, and keeps what was stored of it.
+   *
+   * Not in a transaction, which a reply would outlive. `signal` and `timeoutMs` concern the start alone.
+   *
+   * Errors: as {@link Messages.add}; `TRANSACTION_STATE` in a transaction.
+   */
+  async start(message: NewStream, options: StartOptions = {}): Promise<MessageStream> {
+    checkArgument('message', shapes.newStream, message);
+    checkOptions(shapes.startOptions, options);
+    const fields = jsonFields('message', argumentsOf(message), ['metadata']);
+    return this.#start('messages.start', fields, options);
+  }
+
+  /**
+   * Begins another version of a reply: a sibling with the same role, bot and parent, which becomes
+   * the head. It calls no model; append what yours says.
+   *
+   * Errors: `NOT_FOUND`; `TRANSACTION_STATE` in a transaction.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * await store.messages.add({ sessionId, role: 'user', content: 'A number, please.' })
+   * const first = await store.messages.add({ sessionId, role: 'assistant', content: '4' })
+   * const stream = await store.messages.regenerate(first)
+   * stream.append('7')
+   * const second = await stream.finish()
+   * assert.equal(second.parentId, first.parentId)
+   * assert.equal((await store.messages.branches(first)).length, 2)
+   * await store.close()
+   * ```
+   */
+  async regenerate(ref: Ref, options: RegenerateOptions = {}): Promise<MessageStream> {
+    checkArgument('ref', shapes.ref, ref);
+    checkOptions(shapes.regenerateOptions, options);
+    const { id, model } = options;
+    return this.#start('messages.regenerate', { ...refArguments(ref), ...argumentsOf({ newId: id, model }) }, options);
   }
 
   /** The message, also when it is in the trash (`deletedAt` set); null where there is none. */
@@ -124,8 +174,12 @@ export class Messages {
   }
 
   /**
-   * Every message of a session's active path from the first on, or of a bot from the oldest on. It
-   * reads page by page: what is written meanwhile behind the current page is seen.
+   * Every message of a session's active path from the first on, or of a bot from the oldest on, as
+   * they were when the first was asked for: what is written meanwhile is not seen. It reads a chunk at
+   * a time; the state it reads from is given back at the end, by `return` and by `throw`.
+   *
+   * Errors: `SNAPSHOT_EXPIRED` where so much was written meanwhile, or so much time has passed, that
+   * the state could not be kept.
    *
    * @example
    * ```js example
@@ -144,21 +198,27 @@ export class Messages {
     checkOptions(shapes.iterateMessages, options);
     const { sessionId, botId, ...wait } = options;
     const which = sessionId === undefined ? { botId, order: 'asc' } : { sessionId, fromStart: true };
-    let limit = ITERATE_ROWS;
-    let cursor: string | null | undefined;
-    while (cursor !== null) {
-      let page: Page<Message>;
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
-        page = await this.#page({ ...which, limit, cursor }, wait);
-      } catch (error) {
-        // Messages of many megabytes: fewer of them fit into one reply.
-        if (limit === 1 || !(error instanceof ChatStoreError && error.code === 'TOO_LARGE')) throw error;
-        limit = Math.ceil(limit / 8);
-        continue;
+    const view = await this.#caller.view(wait);
+    try {
+      let limit = ITERATE_ROWS;
+      let cursor: string | null | undefined;
+      while (cursor !== null) {
+        let page: Page<Message>;
+        try {
+          const request = { verb: 'messages.list', write: false, args: withoutNulls({ ...which, limit, cursor }) };
+          // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
+          page = readMessages(await view.call(request, wait), this.#caller.readText);
+        } catch (error) {
+          // Messages of many megabytes: fewer of them fit into one reply.
+          if (limit === 1 || !(error instanceof ChatStoreError && error.code === 'TOO_LARGE')) throw error;
+          limit = Math.ceil(limit / 8);
+          continue;
+        }
+        yield* page.items;
+        cursor = page.nextCursor;
       }
-      yield* page.items;
-      cursor = page.nextCursor;
+    } finally {
+      view.end();
     }
   }
 
@@ -191,10 +251,10 @@ export class Messages {
    *
    * Errors: `NOT_FOUND`.
    */
-  async update(ref: Ref, patch: MessagePatch, options: CallOptions = {}): Promise<Message> {
+  async update(ref: Ref, patch: MessagePatch, options: WriteOptions = {}): Promise<Message> {
     checkArgument('ref', shapes.ref, ref);
     checkArgument('patch', shapes.messagePatch, patch);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const args = { ...refArguments(ref), patch: patchArguments(patch) };
     return only(await this.#messages('messages.update', { args }, options));
   }
@@ -217,10 +277,10 @@ export class Messages {
    * await store.close()
    * ```
    */
-  async edit(ref: Ref, body: Body, options: CallOptions = {}): Promise<Message> {
+  async edit(ref: Ref, body: Body, options: WriteOptions = {}): Promise<Message> {
     checkArgument('ref', shapes.ref, ref);
     checkArgument('body', shapes.messageBody, body);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const rows = checked('body', () => packBody(body));
     return only(await this.#messages('messages.edit', { args: refArguments(ref), rows }, options));
   }
@@ -230,9 +290,9 @@ export class Messages {
    *
    * Errors: `NOT_FOUND`.
    */
-  async switchTo(ref: Ref, options: CallOptions = {}): Promise<Session> {
+  async switchTo(ref: Ref, options: WriteOptions = {}): Promise<Session> {
     checkArgument('ref', shapes.ref, ref);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     const reply = await this.#caller.call({ verb: 'messages.switchTo', write: true, args: refArguments(ref) }, options);
     return only(readSessions(reply, this.#caller.readText).items);
   }
@@ -254,9 +314,9 @@ export class Messages {
    *
    * Errors: `NOT_FOUND`.
    */
-  async restore(ref: Ref, options: CallOptions = {}): Promise<Message> {
+  async restore(ref: Ref, options: WriteOptions = {}): Promise<Message> {
     checkArgument('ref', shapes.ref, ref);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     return only(await this.#messages('messages.restore', { args: refArguments(ref) }, options));
   }
 
@@ -270,9 +330,20 @@ export class Messages {
     return this.#count('messages.deleteWhere', { ...argumentsOf(filter), ...argumentsOf(options) }, options);
   }
 
-  async #write(verb: string, messages: NewMessage[], options: CallOptions): Promise<Message[]> {
+  async #start(verb: string, args: object, options: StartOptions): Promise<MessageStream> {
+    if (this.#caller.inTransaction === true) {
+      throw new ChatStoreError(
+        'TRANSACTION_STATE',
+        'a reply that comes bit by bit would outlive the transaction: begin it with store.messages',
+      );
+    }
+    const message = only(await this.#messages(verb, { args }, options));
+    return new MessageStream(this.#caller, message, options.flushIntervalMs);
+  }
+
+  async #write(verb: string, messages: NewMessage[], options: WriteOptions): Promise<Message[]> {
     checkArgument('messages', shapes.newMessages, messages);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     if (messages.length === 0) return [];
     const rows = checked('messages', () => packNewMessages(messages));
     return this.#messages(verb, { rows }, options);
@@ -286,13 +357,13 @@ export class Messages {
   async #messages(
     verb: string,
     request: { args?: object; rows?: Uint8Array; write?: boolean },
-    options: CallOptions,
+    options: WriteOptions,
   ): Promise<Message[]> {
     const reply = await this.#caller.call({ verb, write: true, ...request }, options);
     return readMessages(reply, this.#caller.readText).items;
   }
 
-  async #count(verb: string, args: object, options: CallOptions): Promise<Count> {
+  async #count(verb: string, args: object, options: WriteOptions): Promise<Count> {
     const reply = await this.#caller.call({ verb, write: true, args }, options);
     return readCount(reply, this.#caller.readText);
   }

@@ -21,6 +21,7 @@ import type {
   Ref,
   Session,
   SessionPatch,
+  WriteOptions,
 } from './types.js';
 
 /** The verbs of sessions (threads, conversations), on a store or in a transaction. */
@@ -81,10 +82,10 @@ export class Sessions {
    *
    * Errors: `NOT_FOUND`; `CONSTRAINT_FOREIGN_KEY` where the bot or the head does not exist.
    */
-  async update(id: string, patch: SessionPatch, options: CallOptions = {}): Promise<Session> {
+  async update(id: string, patch: SessionPatch, options: WriteOptions = {}): Promise<Session> {
     checkArgument('id', shapes.id, id);
     checkArgument('patch', shapes.sessionPatch, patch);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     return this.#one('sessions.update', { id, patch: jsonFields('patch', argumentsOf(patch), ['metadata']) }, options);
   }
 
@@ -93,9 +94,9 @@ export class Sessions {
    *
    * Errors: `NOT_FOUND`.
    */
-  async fork(from: Ref, options: CallOptions = {}): Promise<Session> {
+  async fork(from: Ref, options: WriteOptions = {}): Promise<Session> {
     checkArgument('from', shapes.ref, from);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     return this.#one('sessions.fork', { sessionId: from.sessionId, id: from.id }, options);
   }
 
@@ -116,9 +117,9 @@ export class Sessions {
    *
    * Errors: `NOT_FOUND`.
    */
-  async restore(id: string, options: CallOptions = {}): Promise<Session> {
+  async restore(id: string, options: WriteOptions = {}): Promise<Session> {
     checkArgument('id', shapes.id, id);
-    checkOptions(shapes.callOptions, options);
+    checkOptions(shapes.writeOptions, options);
     return this.#one('sessions.restore', { id }, options);
   }
 
@@ -128,12 +129,12 @@ export class Sessions {
     return this.#count('sessions.purge', { deletedBefore: options.deletedBefore }, options);
   }
 
-  async #one(verb: string, args: object, options: CallOptions): Promise<Session> {
+  async #one(verb: string, args: object, options: WriteOptions): Promise<Session> {
     const reply = await this.#caller.call({ verb, write: true, args }, options);
     return only(readSessions(reply, this.#caller.readText).items);
   }
 
-  async #count(verb: string, args: object, options: CallOptions): Promise<Count> {
+  async #count(verb: string, args: object, options: WriteOptions): Promise<Count> {
     const reply = await this.#caller.call({ verb, write: true, args }, options);
     return readCount(reply, this.#caller.readText);
   }

@@ -52,16 +52,45 @@ const pageFields = {
   ...callFields,
 };
 
+const MAX_OPERATION_ID = 128;
+
+/** Counted in characters as JavaScript does, so that an id of one's own is easily judged. */
+function operationId(value: unknown): void {
+  if (typeof value !== 'string' || value === '' || value.length > MAX_OPERATION_ID) {
+    throw new Fault(`a string of 1 to ${String(MAX_OPERATION_ID)} characters`, describe(value));
+  }
+  text(limits.contentBytes)(value);
+}
+
+const writeFields = { ...callFields, operationId };
+
 /** Options that stand last: they may be left out. */
 const options = (fields: Record<string, check.Check>): check.Check => shape({ ...fields, ...callFields });
 const page = (fields: Record<string, check.Check>, rules?: (value: Record<string, unknown>) => void): check.Check =>
   shape({ ...fields, ...pageFields }, rules === undefined ? {} : { rules });
 
+/** The same of a call that writes. */
+const optionsOfWrite = (fields: Record<string, check.Check>): check.Check => shape({ ...fields, ...writeFields });
+const retries = check.integer(0, 1_000);
+
 export const callOptions = options({});
-export const openOptions = options({ durability: check.oneOf('strict', 'relaxed') });
-export const transactionOptions = options({ leaseMs: timeoutMs });
-export const deleteOptions = options({ permanent: check.flag });
-export const purgeOptions = shape({ deletedBefore: check.time, ...callFields }, { required: ['deletedBefore'] });
+export const writeOptions = optionsOfWrite({});
+export const openOptions = options({
+  durability: check.oneOf('strict', 'relaxed', 'memory'),
+  pool: shape({
+    min: check.integer(0, 1_000),
+    max: check.integer(1, 1_000),
+    idleTimeoutMs: timeoutMs,
+    acquireTimeoutMs: timeoutMs,
+  }),
+  retries,
+  worker: check.flag,
+  onEvent: check.callback,
+});
+export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
+export const snapshotOptions = options({ leaseMs: timeoutMs });
+export const deleteOptions = optionsOfWrite({ permanent: check.flag });
+export const purgeOptions = shape({ deletedBefore: check.time, ...writeFields }, { required: ['deletedBefore'] });
 
 /** Open, so that a whole message can stand for its reference. */
 export const ref = shape({ sessionId: id, id }, { required: ['sessionId', 'id'], open: true });
@@ -99,7 +128,7 @@ export const newSession = shape({
   metadata: check.json,
   createdAt: check.time,
 });
-export const createSessionOptions = options({ ifExists: check.oneOf('error', 'return') });
+export const createSessionOptions = optionsOfWrite({ ifExists: check.oneOf('error', 'return') });
 export const sessionPatch = shape({
   title,
   pinned: check.flag,
@@ -176,6 +205,46 @@ export const messagePatch = shape(
   { content, parts, status: messageStatus, finishReason, error: check.json, model, metadata: check.json, usage },
   { rules: notContentAndParts },
 );
+
+const flushIntervalMs = check.integer(0, 60_000);
+export const newStream = shape(
+  {
+    sessionId: id,
+    role: text(limits.roleBytes),
+    id,
+    botId: check.nullable(id),
+    parentId: check.nullable(id),
+    createdAt: check.time,
+    model,
+    metadata: check.json,
+  },
+  { required: ['sessionId'] },
+);
+export const startOptions = options({ flushIntervalMs });
+export const regenerateOptions = options({ flushIntervalMs, id, model: text(limits.modelBytes) });
+export const deltaText = content;
+export const abortReason = text(limits.modelBytes, { empty: true });
+export const streamEnd = shape({ content, parts, usage, finishReason }, { rules: notContentAndParts });
+
+/** More text for a part of some type may end within a character: of that, the type alone is looked at. */
+export function delta(value: unknown): void {
+  if (!isMoreText(value)) {
+    part(value);
+    return;
+  }
+  try {
+    deltaType(value.type);
+  } catch (fault) {
+    throw fault instanceof Fault ? fault.under('type') : fault;
+  }
+}
+const deltaType = text(limits.modelBytes);
+
+/** Whether it is more text for a part; anything else is a whole part. */
+export function isMoreText(value: unknown): value is { type: string; delta: string } {
+  if (typeof value !== 'object' || value === null || Object.keys(value).length !== 2) return false;
+  return 'type' in value && 'delta' in value && typeof value.delta === 'string';
+}
 
 function eitherSessionOrBot(value: Record<string, unknown>): void {
   if ((value['sessionId'] === undefined) === (value['botId'] === undefined)) {

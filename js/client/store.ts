@@ -1,38 +1,55 @@
 /**
- * `ChatStore`, the whole of the public interface, on a host that somebody else has opened.
+ * `ChatStore`, the whole of the public interface, on a link that somebody else has made.
  *
- * Holds: transactions and close, beside the verbs. Must not know: files, wasm or Node; opening is
+ * Holds: transactions, snapshots and close, beside the verbs. Must not know: files, wasm or Node; opening is
  * the part of each environment.
  */
 
-import type { Host, Request } from '../host/host.js';
 import { checkArgument } from './arguments.js';
-import { checkOptions, patienceOf } from './caller.js';
+import { checkOptions, patienceOf, type Caller } from './caller.js';
+import { ChatStoreError } from './errors.js';
+import type { Link } from './link.js';
 import type { ReadText } from './rows.js';
 import * as shapes from './shapes.js';
+import { runSnapshot, type ReadApi } from './snapshot.js';
 import { runTransaction, type Transaction } from './transaction.js';
-import type { CallOptions, StoreInfo, TransactionOptions } from './types.js';
+import type { SnapshotOptions, StoreInfo, TransactionOptions } from './types.js';
 import { Verbs } from './verbs.js';
 
 const DEFAULT_LEASE_MS = 30_000;
 
+/** The store's own calls: each by itself, through the link. */
+function storeCaller(link: Link, readText: ReadText): Caller {
+  return {
+    readText,
+    call: (request, options) => link.call(request, options),
+    view: async (options) => {
+      // Whoever iterates may stop without a word: a store that closes does not wait for it.
+      const scope = await link.begin('snapshot', DEFAULT_LEASE_MS, patienceOf(options), false);
+      return {
+        call: (request, wait) => scope.call(request, patienceOf(wait)),
+        end: () => {
+          scope.end();
+        },
+      };
+    },
+  };
+}
+
 /** A store of bots, sessions and messages: one SQLite file, or memory. */
 export abstract class ChatStore extends Verbs {
-  /** What the store is and where it lies, as of its opening. */
-  readonly info: StoreInfo;
-  readonly #host: Host;
+  readonly #link: Link;
   readonly #readText: ReadText;
 
   /** @internal */
-  protected constructor(host: Host, readText: ReadText, info: StoreInfo) {
-    super({
-      readText,
-      call: (request: Request, options: CallOptions) => host.call(request, patienceOf(options)),
-    });
-    this.#host = host;
+  protected constructor(link: Link, readText: ReadText) {
+    super(storeCaller(link, readText));
+    this.#link = link;
     this.#readText = readText;
-    this.info = info;
   }
+
+  /** What the store is and where it lies. */
+  abstract get info(): StoreInfo;
 
   /**
    * Runs a callback whose writes take effect together or not at all: committed when it resolves,
@@ -40,10 +57,11 @@ export abstract class ChatStore extends Verbs {
    *
    * Other writes wait until it is over, so use `tx` inside: `store.*` writes that are awaited in the
    * callback wait for the very transaction they are in, and end with `TIMEOUT`. Other reads go on,
-   * and see the state before. The callback runs once.
+   * and see the state before. The callback runs once, unless `retries` allows for more.
    *
-   * `timeoutMs` is for the wait before it begins; `leaseMs` (default 30,000) is how long it may stay
-   * open. Errors: `TRANSACTION_LOST` when the lease ends first or the core fails; nothing was kept.
+   * `timeoutMs` is for the wait before it begins, and again for its commit; `leaseMs` (default 30,000)
+   * is how long it may stay open. Errors: `TRANSACTION_LOST` when the lease ends first, the core fails
+   * or the process that owns the file is lost; nothing was kept.
    *
    * @example
    * ```js example
@@ -66,8 +84,50 @@ export abstract class ChatStore extends Verbs {
   async transaction<T>(run: (tx: Transaction) => Promise<T> | T, options: TransactionOptions = {}): Promise<T> {
     checkArgument('callback', shapes.callback, run);
     checkOptions(shapes.transactionOptions, options);
-    const lease = await this.#host.begin(options.leaseMs ?? DEFAULT_LEASE_MS, patienceOf(options));
-    return runTransaction(lease, this.#readText, run);
+    const { leaseMs = DEFAULT_LEASE_MS, retries = 0 } = options;
+    for (let attempt = 0; ; attempt++) {
+      try {
+        // oxlint-disable-next-line no-await-in-loop -- once more only where the one before was lost
+        const scope = await this.#link.begin('transaction', leaseMs, patienceOf(options), true);
+        // oxlint-disable-next-line no-await-in-loop -- as above
+        return await runTransaction(scope, this.#readText, run, options);
+      } catch (error) {
+        const lost = error instanceof ChatStoreError && error.code === 'TRANSACTION_LOST';
+        if (!lost || attempt >= retries) throw error;
+      }
+    }
+  }
+
+  /**
+   * Runs a callback whose reads all see the state of now, whatever is written meanwhile. It holds up
+   * nobody: writes go on.
+   *
+   * Errors: `SNAPSHOT_EXPIRED` when nothing was read for `leaseMs` (default 30,000), when more was written than can
+   * be kept beside the state, or when the process that owns the file is lost; `POOL_EXHAUSTED` where
+   * too many snapshots are open.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id } = await store.sessions.create({ title: 'A trip' })
+   * const counts = await store.snapshot(async (view) => {
+   *   const before = await view.sessions.get(id)
+   *   await store.messages.add({ sessionId: id, role: 'user', content: 'Where to?' })
+   *   const after = await view.sessions.get(id)
+   *   return [before.messageCount, after.messageCount]
+   * })
+   * assert.deepEqual(counts, [0, 0])
+   * await store.close()
+   * ```
+   */
+  async snapshot<T>(run: (view: ReadApi) => Promise<T> | T, options: SnapshotOptions = {}): Promise<T> {
+    checkArgument('callback', shapes.callback, run);
+    checkOptions(shapes.snapshotOptions, options);
+    const leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
+    const scope = await this.#link.begin('snapshot', leaseMs, patienceOf(options), true);
+    return runSnapshot(scope, this.#readText, run);
   }
 
   /**
@@ -75,7 +135,7 @@ export abstract class ChatStore extends Verbs {
    * open transaction included. Closing again gives the same promise.
    */
   close(): Promise<void> {
-    return this.#host.close();
+    return this.#link.close();
   }
 
   /** The same as {@link ChatStore.close}, for `await using`. */

@@ -6,80 +6,88 @@
  * not know: how a turn at the writer is had.
  */
 
-import type { Request } from '../host/host.js';
-import type { Transaction as Lease } from '../host/lease.js';
-import { abortedError } from '../host/queue.js';
-import { checkArgument } from './arguments.js';
-import type { Caller } from './caller.js';
+import { Fault, checkArgument, checked, describe } from './arguments.js';
+import { patienceOf, type Caller, type Request, type View } from './caller.js';
 import { ChatStoreError } from './errors.js';
 import type { ReadText } from './rows.js';
+import type { Scope } from './scope.js';
 import * as shapes from './shapes.js';
-import type { CallOptions } from './types.js';
+import type { WriteOptions } from './types.js';
 import { Verbs } from './verbs.js';
 
+/** How a transaction or savepoint ends. */
+interface End {
+  keep(): Promise<void>;
+  undo(): Promise<void>;
+}
+
 /** One handle: the transaction itself, or a savepoint in it. */
-class Scope implements Caller {
+class Handle implements Caller {
   readonly readText: ReadText;
-  readonly lease: Lease;
+  readonly inTransaction = true;
+  readonly scope: Scope;
   readonly #pending = new Set<Promise<unknown>>();
   #ended = false;
   #savepointOpen = false;
 
-  constructor(lease: Lease, readText: ReadText) {
-    this.lease = lease;
+  constructor(scope: Scope, readText: ReadText) {
+    this.scope = scope;
     this.readText = readText;
   }
 
-  async call(request: Request, options: CallOptions): Promise<Uint8Array> {
+  async call(request: Request, options: WriteOptions): Promise<Uint8Array> {
     this.#check();
-    if (options.signal?.aborted === true) throw abortedError(options.signal);
-    return this.#track(this.lease.call(request));
+    checkNoOperationId(options);
+    return this.#track(this.scope.call(request, patienceOf(options)));
+  }
+
+  /** A transaction sees one state and its own writes: it is a view by itself. */
+  view(): Promise<View> {
+    this.#check();
+    return Promise.resolve({ call: (request, options) => this.call(request, options), end: () => undefined });
   }
 
   /** Runs a callback between a savepoint and its release, or its being taken back. */
   async savepoint<T>(run: (tx: Transaction) => Promise<T> | T): Promise<T> {
     this.#check();
-    this.lease.savepoint();
     this.#savepointOpen = true;
     return this.#track(
-      this.inner(run, {
-        keep: () => {
-          this.lease.release();
-        },
-        undo: () => {
-          this.lease.rollbackTo();
-        },
-      }).finally(() => {
+      this.#inSavepoint(run).finally(() => {
         this.#savepointOpen = false;
       }),
     );
   }
 
+  async #inSavepoint<T>(run: (tx: Transaction) => Promise<T> | T): Promise<T> {
+    await this.scope.savepoint();
+    return this.inner(run, { keep: () => this.scope.release(), undo: () => this.scope.rollbackTo() });
+  }
+
   /** Runs a callback with a handle of its own; `keep` or `undo` ends it, once all its calls have settled. */
-  async inner<T>(run: (tx: Transaction) => Promise<T> | T, end: { keep: () => void; undo: () => void }): Promise<T> {
-    const scope = new Scope(this.lease, this.readText);
+  async inner<T>(run: (tx: Transaction) => Promise<T> | T, end: End): Promise<T> {
+    const handle = new Handle(this.scope, this.readText);
     // A callback that throws before its first await rejects like one that throws later.
-    const running = (async () => run(new Transaction(scope)))();
+    const running = (async () => run(new Transaction(handle)))();
     let result: T;
     try {
-      result = await Promise.race([running, this.lease.lost]);
+      result = await Promise.race([running, this.scope.lost]);
     } catch (error) {
       running.catch(() => undefined);
-      await scope.#settle();
-      if (!this.lease.isLost) end.undo();
+      await handle.#settle();
+      if (!this.scope.isLost) await end.undo();
       throw error;
     }
-    await scope.#settle();
-    end.keep();
+    await handle.#settle();
+    await end.keep();
     return result;
   }
 
   /** Takes no more calls and waits for those that were made, or for the loss of them all. */
   async #settle(): Promise<void> {
     this.#ended = true;
-    while (this.#pending.size > 0 && !this.lease.isLost) {
+    while (this.#pending.size > 0 && !this.scope.isLost) {
       // oxlint-disable-next-line no-await-in-loop -- what settles may have made further calls
-      await Promise.race([Promise.allSettled(this.#pending), this.lease.lost]).catch(() => undefined);
+      await Promise.race([Promise.allSettled(this.#pending), this.scope.lost]).catch(() => undefined);
     }
   }
 
@@ -94,7 +102,7 @@ class Scope implements Caller {
 
   #check(): void {
     // A lost transaction says so itself.
-    if (this.lease.isLost) return;
+    if (this.scope.isLost) return;
     if (this.#ended) {
       throw new ChatStoreError(
         'TRANSACTION_STATE',
@@ -110,14 +118,28 @@ class Scope implements Caller {
   }
 }
 
+/** What takes effect with the others cannot be sent again by itself. */
+function checkNoOperationId(options: WriteOptions): void {
+  if (options.operationId === undefined) return;
+  checked('', () => {
+    throw new Fault(
+      'nothing here: give it to the transaction, which takes effect as a whole',
+      describe(options.operationId),
+      {
+        path: 'operationId',
+      },
+    );
+  });
+}
+
 /** What the callback of a transaction or savepoint gets: every verb, and savepoints within. */
 export class Transaction extends Verbs {
-  readonly #scope: Scope;
+  readonly #handle: Handle;
 
   /** @internal */
-  constructor(scope: Scope) {
-    super(scope);
-    this.#scope = scope;
+  constructor(handle: Handle) {
+    super(handle);
+    this.#handle = handle;
   }
 
   /**
@@ -129,22 +151,22 @@ export class Transaction extends Verbs {
    */
   async savepoint<T>(run: (tx: Transaction) => Promise<T> | T): Promise<T> {
     checkArgument('callback', shapes.callback, run);
-    return this.#scope.savepoint(run);
+    return this.#handle.savepoint(run);
   }
 }
 
-/** Runs the callback of a transaction on its lease, and ends the lease. */
+/** Runs the callback of a transaction in its scope, and ends the scope. */
 export async function runTransaction<T>(
-  lease: Lease,
+  scope: Scope,
   readText: ReadText,
   run: (tx: Transaction) => Promise<T> | T,
+  options: WriteOptions,
 ): Promise<T> {
-  return new Scope(lease, readText).inner(run, {
-    keep: () => {
-      lease.commit();
-    },
+  return new Handle(scope, readText).inner(run, {
+    keep: () => scope.commit({ timeoutMs: patienceOf(options).timeoutMs }, options.operationId),
     undo: () => {
-      lease.rollback();
+      scope.end();
+      return Promise.resolve();
     },
   });
 }

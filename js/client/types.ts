@@ -12,8 +12,21 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export interface CallOptions {
   /** Gives up waiting when it aborts: the call rejects with `ABORTED`. A call already running ends. */
   signal?: AbortSignal | undefined;
-  /** How long the call may wait for its turn, in milliseconds: 1 to 2,147,483,647, default 30,000. */
+  /**
+   * How long the call may take to settle, in milliseconds: 1 to 2,147,483,647, default 30,000. It covers
+   * the wait for its turn and the change from one owner of the file to the next.
+   */
   timeoutMs?: number | undefined;
+}
+
+/** Options that every call that writes takes. */
+export interface WriteOptions extends CallOptions {
+  /**
+   * A name of your own for this very write, 1 to 128 characters: called again with it and the same
+   * arguments, the write takes effect once and gives its first result. For programs that may be
+   * stopped between a call and its answer. With other arguments it is an `OPERATION_MISMATCH`.
+   */
+  operationId?: string | undefined;
 }
 
 /** Options of every call that answers with a page. */
@@ -237,6 +250,39 @@ export interface NewMessageFields {
 /** A message to be added: its fields and either `content` or `parts`. */
 export type NewMessage = NewMessageFields & Body;
 
+/** A reply to be begun, which comes bit by bit. */
+export interface NewStream {
+  sessionId: string;
+  /** 1 to 64 bytes; default `assistant`. */
+  role?: string | undefined;
+  /** Up to 256 bytes, unique within the session; default a new UUIDv7. */
+  id?: string | undefined;
+  /** Default: the session's bot; null = none. */
+  botId?: string | null | undefined;
+  /** Default: the head of the session when it begins; null = a root of its own. */
+  parentId?: string | null | undefined;
+  /** Default: now. */
+  createdAt?: number | undefined;
+  /** Up to 256 bytes. */
+  model?: string | null | undefined;
+  /** Anything of your own, up to 1 MiB as JSON. */
+  metadata?: Json | undefined;
+}
+
+/** A piece of a reply: text, more text for a part of this type, or a whole part. */
+export type StreamDelta = string | { type: string; delta: string } | Part;
+
+/** What is known of a reply when it ends. */
+export interface StreamEnd {
+  /** The whole text, in place of what was appended. Not together with `parts`. */
+  content?: string | undefined;
+  /** All parts, in place of what was appended. Not together with `content`. */
+  parts?: Part[] | undefined;
+  usage?: Usage | null | undefined;
+  /** Why the model stopped, up to 256 bytes. */
+  finishReason?: string | null | undefined;
+}
+
 /** Changes to a message in place: what is absent stays, null clears. */
 export interface MessagePatch {
   /** Replaces the payload by this text. Not together with `parts`. */
@@ -288,8 +334,14 @@ export type SqlValue = null | number | bigint | string | boolean | Uint8Array;
 /** One row of `query`: its columns by name. */
 export type Row = Record<string, SqlValue>;
 
-/** `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes. */
-export type Durability = 'strict' | 'relaxed';
+/**
+ * `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes.
+ * `memory`: nothing is flushed at all.
+ */
+export type Durability = 'strict' | 'relaxed' | 'memory';
+
+/** Who has the file of a store that is open here. */
+export type Role = 'owner' | 'client';
 
 /** What a store is and where it lies. */
 export interface StoreInfo {
@@ -299,6 +351,8 @@ export interface StoreInfo {
   path: string;
   /** True where nothing outlives the store object. */
   ephemeral: boolean;
+  /** `owner`: this process (or a worker of it) has the file; `client`: another one has, and serves this one. */
+  role: Role;
   durability: Durability;
   schemaVersion: number;
   sqliteVersion: string;
@@ -307,8 +361,39 @@ export interface StoreInfo {
 
 /** Options of `ChatStore.open`. */
 export interface OpenOptions extends CallOptions {
-  /** Default `strict`. */
+  /** Default `strict`. Where the file is open already, whoever opened it first has chosen. */
   durability?: Durability | undefined;
+  /** The connections for snapshots. Where the file is open already, whoever opened it first has chosen. */
+  pool?: PoolOptions | undefined;
+  /**
+   * How often a call is sent again by itself when the process that owns the file is lost: default 3.
+   * A write takes effect once all the same.
+   */
+  retries?: number | undefined;
+  /** True: the store lives in a thread of its own, so that it serves other processes while this thread is busy. */
+  worker?: boolean | undefined;
+  /** Called with what is worth knowing beside the answers of calls; see {@link StoreEvent}. */
+  onEvent?: ((event: StoreEvent) => void) | undefined;
+}
+
+/** Something that happened in a store. */
+export interface StoreEvent {
+  /** `reopened`, `corrupt`, …: later versions may know more. */
+  type: string;
+  /** In words. */
+  message: string;
+}
+
+/** The connections that snapshots and `iterate` read from. */
+export interface PoolOptions {
+  /** Connections that stay open when nobody uses them: default 5. */
+  min?: number | undefined;
+  /** Connections at most: 1 to 1,000, default 20. Who comes after them waits. */
+  max?: number | undefined;
+  /** How long a connection above `min` stays open unused, in milliseconds: default 300,000. */
+  idleTimeoutMs?: number | undefined;
+  /** How long a snapshot waits for a connection at most, in milliseconds: default 30,000. */
+  acquireTimeoutMs?: number | undefined;
 }
 
 /** Options of `bots.list`. */
@@ -318,7 +403,7 @@ export interface ListBotsOptions extends PageOptions {
 }
 
 /** Options of `sessions.create`. */
-export interface CreateSessionOptions extends CallOptions {
+export interface CreateSessionOptions extends WriteOptions {
   /** What to do where the id exists: `error` (default) or `return` the one that is there. */
   ifExists?: 'error' | 'return' | undefined;
 }
@@ -335,15 +420,29 @@ export interface ListSessionsOptions extends PageOptions {
 }
 
 /** Options of the calls that delete. */
-export interface DeleteOptions extends CallOptions {
+export interface DeleteOptions extends WriteOptions {
   /** True removes for good; default false: into the trash, from where `restore` brings it back. */
   permanent?: boolean | undefined;
 }
 
 /** Options of `sessions.purge`. */
-export interface PurgeOptions extends CallOptions {
+export interface PurgeOptions extends WriteOptions {
   /** Sessions that went into the trash before this time are removed for good. */
   deletedBefore: number;
+}
+
+/** Options of `messages.start`. */
+export interface StartOptions extends CallOptions {
+  /** How long a piece may wait before it is stored, in milliseconds: 0 to 60,000, default 150. */
+  flushIntervalMs?: number | undefined;
+}
+
+/** Options of `messages.regenerate`. */
+export interface RegenerateOptions extends StartOptions {
+  /** The id of the new reply, up to 256 bytes; default a new UUIDv7. */
+  id?: string | undefined;
+  /** Up to 256 bytes. */
+  model?: string | undefined;
 }
 
 /** Options of `messages.list` for one session. */
@@ -399,7 +498,15 @@ export interface QueryOptions extends CallOptions {
 }
 
 /** Options of `transaction`. */
-export interface TransactionOptions extends CallOptions {
+export interface TransactionOptions extends WriteOptions {
   /** How long the transaction may stay open, in milliseconds: default 30,000. Then it is rolled back. */
+  leaseMs?: number | undefined;
+  /** How often the callback is run again where the transaction was lost: default 0, it runs once. */
+  retries?: number | undefined;
+}
+
+/** Options of `snapshot`. */
+export interface SnapshotOptions extends CallOptions {
+  /** How long the state is kept while nothing is read from it, in milliseconds: default 30,000. */
   leaseMs?: number | undefined;
 }

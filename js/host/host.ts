@@ -1,268 +1,513 @@
 /**
- * The host of one store: owns the wasm instance and runs every call on it.
+ * The host of one store: owns the wasm instance and runs the calls of every client on it.
  *
- * Holds: the one instance, which is thrown away when it traps and replaced at the next call; the
- * order of writes; the open transaction. Calls into the core are synchronous and run no callback of
- * the user's. Must not know: verbs and their data, or which environment it runs in.
+ * Holds: the one instance, which is replaced when it traps; which call belongs to which client; when
+ * the core is stepped. Order, leases, deadlines and indexing are the core's. Calls into the core are
+ * synchronous and run no callback of the user's. Must not know: verbs and their data, or which
+ * environment it runs in.
  */
 
-import { ChatStoreError, isErrorCode } from '../client/errors.js';
+import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
 import { readCount, readTextAnywhere } from '../client/rows.js';
-import { IdleIndexing } from './indexing.js';
-import { Lease, type Transaction } from './lease.js';
-import { WritersQueue, abortedError, type Patience } from './queue.js';
-
-/** What `control` of an instance does to the interactive transaction. */
-export type ControlAction = 'begin' | 'commit' | 'rollback' | 'savepoint' | 'release' | 'rollbackTo';
-
-/** An open instance of the core. Errors are thrown as plain objects; anything else means that it is dead. */
-export interface CoreInstance {
-  call(inTransaction: boolean, verb: string, args: object | undefined, rows: Uint8Array | undefined): Uint8Array;
-  control(action: ControlAction): void;
-  close(): void;
-  free(): void;
-}
+import { toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
+import type { Call, Connection, ConnectionEvents } from './protocol.js';
 
 /** What the environment brings. */
 export interface HostEnvironment {
   /** Opens a fresh instance of the core on the store's file. */
   openInstance(): CoreInstance;
-  /** Closes what a dead instance has left open. */
+  /** Closes what an instance that is of no more use has left open. */
   discardInstance(): void;
   /** Gives up the ownership of the file, at the very end. */
   releaseOwnership(): Promise<void>;
+  /** Runs something when the event loop has had its turn. */
+  nextTurn(run: () => void): void;
   /** False where the data lies in the instance itself and dies with it. */
   replaceable: boolean;
+  /** Says what another program has done to the file, where that can be seen. Cheap: it runs for every write. */
+  strangerSeen?(): ChatStoreError | undefined;
 }
 
-/** One call of a verb. */
-export interface Request {
-  verb: string;
-  write: boolean;
-  args?: object;
-  rows?: Uint8Array;
+/** Whose call it is, and how it is known to the core. */
+interface Waiting {
+  id: number;
+  seat: Seat;
+  call: Call;
+  deadlineMs: number;
+  /** It has been given to a second instance already, after the first one trapped. */
+  again: boolean;
 }
 
-const INDEX_SLICE: Request = { verb: 'search.index', write: true, args: { limit: 1_000 } };
+/** How long the transactions of other processes may go on when a host closes. */
+const CLOSE_GRACE_MS = 1_000;
+const MAX_TIMER_MS = 2_147_483_647;
+/** How long calls of this thread may follow each other before others get their turn. */
+const TURN_MS = 10;
+/** A number that the core gives to no scope. */
+const NO_SCOPE = 0xffff_ffff;
 
-/** Longer than any lease and any call that may be running when a store is closed. */
-const CLOSE_TIMEOUT_MS = 2_147_483_647;
+const SCOPE_OPENED_BY: Record<string, 'transaction' | 'snapshot'> = {
+  'tx.begin': 'transaction',
+  'snapshot.begin': 'snapshot',
+};
+const SCOPE_ENDED_BY = new Set(['tx.commit', 'tx.rollback', 'snapshot.end']);
 
 export class Host {
   readonly #environment: HostEnvironment;
-  readonly #queue = new WritersQueue();
-  readonly #indexing: IdleIndexing;
+  readonly #seats = new Map<number, Seat>();
+  readonly #waiting = new Map<number, Waiting>();
   #instance: CoreInstance | undefined;
-  #lease: Lease | undefined;
+  #lastCall = 0;
+  #lastSeat = 0;
+  /** A step is on its way: `soon` at the end of this turn of the event loop, `now` before anything else runs. */
+  #planned: 'soon' | 'now' | undefined;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #timerMs = Infinity;
+  /** When the event loop was known to have turned. */
+  #turnedMs = performance.now();
+  #turn: Promise<void> | undefined;
   #closed: Promise<void> | undefined;
-  /** Why nothing can be called any more, where a trap took the data with it. */
+  #settled: (() => void) | undefined;
+  /** Why nothing can be called any more. */
   #ended: ChatStoreError | undefined;
 
   /** Opens the first instance at once, so that a file that cannot be opened fails here. */
   constructor(environment: HostEnvironment) {
     this.#environment = environment;
-    this.#indexing = new IdleIndexing(() => this.#indexSlice());
     this.#open();
   }
 
-  /** Runs a call: a write in its turn, a read at once. */
-  async call(request: Request, patience: Patience): Promise<Uint8Array> {
+  /**
+   * Takes a client in. `remote` is one that can be lost, or can lose this host, without the other:
+   * its calls are gathered for the whole turn of the event loop, since each comes by itself.
+   */
+  connect(events: ConnectionEvents, name: string, options: { remote?: boolean } = {}): Connection {
     this.#checkOpen();
-    if (patience.signal?.aborted === true) throw abortedError(patience.signal);
-    if (request.write) {
-      const release = this.#queue.tryTake(request.verb) ?? (await this.#queue.take(request.verb, patience));
-      try {
-        return this.#run(false, request);
-      } finally {
-        release();
-        this.#indexing.wake();
-      }
-    }
-    try {
-      return this.#run(false, request);
-    } catch (error) {
-      if (!(error instanceof ChatStoreError && error.code === 'INDEX_PENDING')) throw error;
-    }
-    return this.#callWithFullIndex(request, patience);
-  }
-
-  /** Waits for the turn to write and begins a transaction in it. */
-  async begin(leaseMs: number, patience: Patience): Promise<Transaction> {
-    this.#checkOpen();
-    const release = await this.#queue.take('transaction', patience);
-    try {
-      this.#control('begin');
-    } catch (error) {
-      release();
-      throw error;
-    }
-    const core = {
-      call: (request: Request) => this.#run(true, request),
-      control: (action: ControlAction) => {
-        this.#control(action);
+    const number = ++this.#lastSeat;
+    const seat: Seat = {
+      number,
+      name,
+      events,
+      here: options.remote !== true,
+      held: false,
+      scopes: new Map(),
+    };
+    this.#open().connect(number, name);
+    this.#seats.set(number, seat);
+    return {
+      remote: false,
+      send: (call) => this.#send(seat, call),
+      pause: () => this.#pause(),
+      cancel: (call) => {
+        this.#cancel(seat, call);
+      },
+      ping: () => {
+        events.alive();
+      },
+      hold: (held) => {
+        seat.held = held;
+        this.#refTimer();
+      },
+      close: () => {
+        this.#disconnect(seat);
       },
     };
-    const lease = new Lease(core, leaseMs, patience.signal, () => {
-      this.#lease = undefined;
-      release();
-      this.#indexing.wake();
-    });
-    this.#lease = lease;
-    return lease;
   }
 
-  /** Rejects calls from now on, lets those that were made settle, closes the file, gives it up. */
+  /** Where nobody but the host itself would notice: ends the store, and never writes again. */
+  stop(error: ChatStoreError): void {
+    if (this.#ended !== undefined || this.#closed !== undefined) return;
+    this.#ended = error;
+    this.#throwAway();
+    this.#endScopes(error, [...this.#seats.values()]);
+    for (const waiting of this.#takeWaiting())
+      this.#answer(waiting, undefined, unknownWhereWritten(error, waiting.call));
+  }
+
+  /** Lets what was called settle, closes the file, gives it up and tells the clients that are left. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
     return this.#closed;
   }
 
   async #close(): Promise<void> {
-    this.#indexing.stop();
-    const release = await this.#queue.take('close', { timeoutMs: CLOSE_TIMEOUT_MS });
+    await this.#settle();
+    clearTimeout(this.#timer);
+    const instance = this.#instance;
+    this.#instance = undefined;
     try {
-      const instance = this.#instance;
-      this.#instance = undefined;
-      if (instance === undefined) return;
-      try {
-        instance.close();
-        instance.free();
-      } catch (thrown) {
-        if (!isCoreError(thrown)) this.#environment.discardInstance();
-        throw toError(thrown);
-      }
+      instance?.close();
+      instance?.free();
+    } catch (thrown) {
+      if (!isPlainError(thrown)) this.#environment.discardInstance();
+      throw toError(thrown);
     } finally {
       await this.#environment.releaseOwnership();
-      release();
+      for (const seat of this.#seats.values()) seat.events.gone(true);
+      this.#seats.clear();
     }
   }
 
+  /** Waits for what is called and for open transactions; clients elsewhere begin nothing new meanwhile. */
+  async #settle(): Promise<void> {
+    if (this.#isSettled()) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, CLOSE_GRACE_MS);
+      this.#settled = () => {
+        if (!this.#isSettled()) return;
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  #isSettled(): boolean {
+    if (this.#waiting.size > 0) return false;
+    for (const seat of this.#seats.values()) {
+      for (const kind of seat.scopes.values()) if (kind === 'transaction') return false;
+    }
+    return true;
+  }
+
   #checkOpen(): void {
-    if (this.#closed !== undefined) throw new ChatStoreError('STORE_CLOSED', 'the store was closed');
     if (this.#ended !== undefined) throw this.#ended;
+    if (this.#closed !== undefined) throw new ChatStoreError('STORE_CLOSED', 'the store was closed');
   }
 
   #open(): CoreInstance {
     if (this.#ended !== undefined) throw this.#ended;
-    if (this.#instance === undefined) {
-      try {
-        this.#instance = this.#environment.openInstance();
-      } catch (thrown) {
-        this.#environment.discardInstance();
-        throw toError(thrown);
-      }
-    }
-    return this.#instance;
-  }
-
-  #run(inTransaction: boolean, request: Request): Uint8Array {
-    const instance = this.#open();
+    if (this.#instance !== undefined) return this.#instance;
     try {
-      return instance.call(inTransaction, request.verb, request.args, request.rows);
+      const instance = this.#environment.openInstance();
+      this.#instance = instance;
+      for (const seat of this.#seats.values()) instance.connect(seat.number, seat.name);
+      return instance;
     } catch (thrown) {
-      throw this.#failure(thrown, request.write);
+      this.#throwAway();
+      throw toError(thrown);
     }
   }
 
-  #control(action: ControlAction): void {
-    const instance = this.#open();
-    try {
-      instance.control(action);
-    } catch (thrown) {
-      // A writer that cannot even roll back is of no more use than one that trapped.
-      throw action === 'rollback' ? this.#replace(thrown, true) : this.#failure(thrown, true);
-    }
-  }
-
-  /** Turns what the core threw into an error; where it trapped, the instance is replaced. */
-  #failure(thrown: unknown, write: boolean): ChatStoreError {
-    return isCoreError(thrown) ? toError(thrown) : this.#replace(thrown, write);
-  }
-
-  /** Throws the instance away, and with it the open transaction; the next call opens a fresh one. */
-  #replace(thrown: unknown, write: boolean): ChatStoreError {
-    const error = new ChatStoreError('INTERNAL', `the core failed: ${messageOf(thrown)}`, {
-      cause: thrown,
-      outcome: write ? 'unknown' : undefined,
-    });
+  #throwAway(): void {
     this.#instance = undefined;
     this.#environment.discardInstance();
+  }
+
+  #send(seat: Seat, call: Call): Uint8Array | undefined {
+    if (this.#ended !== undefined) throw this.#ended;
+    if (this.#closed !== undefined && call.scope === 0) {
+      // A client elsewhere sends it again, to whoever has the file next.
+      if (!seat.here) return undefined;
+      this.#checkOpen();
+    }
+    const deadlineMs = performance.now() + call.timeoutMs;
+    const waiting = { id: ++this.#lastCall, seat, call, deadlineMs, again: false };
+    if (call.scope === 0 || seat.scopes.has(call.scope)) return this.#submit(waiting);
+    return this.#submitLate(waiting);
+  }
+
+  /** A call in a scope that is not this client's: another may have its number since an owner was lost. */
+  #submitLate(waiting: Waiting): Uint8Array | undefined {
+    const { call } = waiting;
+    const isCommit = call.verb === 'tx.commit' && call.operationId !== undefined;
+    if (!isCommit)
+      throw new ChatStoreError('TRANSACTION_STATE', 'this transaction or snapshot is not open: it has ended');
+    try {
+      return this.#submit({ ...waiting, call: { ...call, scope: NO_SCOPE } });
+    } catch (error) {
+      if (!(error instanceof ChatStoreError && error.code === 'TRANSACTION_STATE')) throw error;
+      throw new ChatStoreError('TRANSACTION_LOST', 'the transaction was lost before it was committed, with its owner', {
+        cause: error,
+        outcome: 'not-applied',
+      });
+    }
+  }
+
+  #submit(waiting: Waiting): Uint8Array | undefined {
+    const { id, seat, call, deadlineMs } = waiting;
+    const instance = this.#open();
+    let reply: Uint8Array | undefined;
+    try {
+      reply = instance.submit(
+        performance.now(),
+        id,
+        seat.number,
+        call.scope,
+        call.verb,
+        deadlineMs,
+        call.args,
+        call.rows,
+        call.operationId,
+        call.attempt,
+        call.firstSentMs,
+      );
+    } catch (thrown) {
+      if (!isPlainError(thrown)) return this.#trappedIn(waiting, thrown);
+      if (call.scope !== 0 || call.write) this.#plan(seat);
+      throw toError(thrown);
+    }
+    if (reply === undefined) {
+      this.#waiting.set(id, waiting);
+      this.#plan(seat);
+      return undefined;
+    }
+    // A read of the store changes nothing that a step would have to look at.
+    if (call.scope === 0 && !call.write && SCOPE_OPENED_BY[call.verb] === undefined) return reply;
+    this.#plan(seat);
+    return this.#checkStranger(call) ?? this.#noteScope(seat, call, reply);
+  }
+
+  /** Where a commit may have gone into a file that is not the store's any more, it is not acknowledged. */
+  #checkStranger(call: Call): undefined {
+    if (call.verb !== 'tx.commit') return undefined;
+    const error = this.#environment.strangerSeen?.();
+    if (error === undefined) return undefined;
+    this.stop(error);
+    throw unknownWhereWritten(error, call);
+  }
+
+  #noteScope(seat: Seat, call: Call, reply: Uint8Array): Uint8Array {
+    const opened = SCOPE_OPENED_BY[call.verb];
+    if (opened !== undefined) seat.scopes.set(readCount(reply, readTextAnywhere).messages, opened);
+    else if (SCOPE_ENDED_BY.has(call.verb)) seat.scopes.delete(call.scope);
+    this.#settled?.();
+    return reply;
+  }
+
+  #cancel(seat: Seat, call: number): void {
+    for (const waiting of this.#waiting.values()) {
+      if (waiting.seat !== seat || waiting.call.call !== call) continue;
+      this.#guarded((instance) => {
+        instance.cancel(waiting.id);
+      });
+      this.#plan(seat);
+      return;
+    }
+  }
+
+  #disconnect(seat: Seat): void {
+    if (!this.#seats.delete(seat.number)) return;
+    for (const [id, waiting] of this.#waiting) if (waiting.seat === seat) this.#waiting.delete(id);
+    seat.scopes.clear();
+    if (this.#ended === undefined && this.#instance !== undefined) {
+      this.#guarded((instance) => {
+        instance.disconnect(performance.now(), seat.number);
+      });
+      this.#plan(seat);
+    }
+    this.#settled?.();
+    this.#refTimer();
+  }
+
+  /** Has the core stepped once for all that is submitted until then. */
+  #plan(seat: Seat): void {
+    if (seat.here && !this.#isTurnDue()) {
+      if (this.#planned === 'now') return;
+      this.#planned = 'now';
+      queueMicrotask(this.#stepPlanned);
+    } else if (this.#planned === undefined) {
+      this.#planned = 'soon';
+      this.#environment.nextTurn(this.#stepInTurn);
+    }
+  }
+
+  readonly #stepPlanned = (): void => {
+    if (this.#planned === undefined) return;
+    this.#planned = undefined;
+    this.#step();
+  };
+
+  readonly #stepInTurn = (): void => {
+    this.#turnedMs = performance.now();
+    this.#stepPlanned();
+  };
+
+  /**
+   * Calls that are answered without the event loop, one after the other, would keep everything else of
+   * this thread from running: timers, and the clients elsewhere.
+   */
+  #isTurnDue(): boolean {
+    return performance.now() - this.#turnedMs >= TURN_MS;
+  }
+
+  #pause(): Promise<void> | undefined {
+    if (!this.#isTurnDue()) return undefined;
+    this.#turn ??= new Promise((resolve) => {
+      this.#environment.nextTurn(() => {
+        this.#turnedMs = performance.now();
+        this.#turn = undefined;
+        resolve();
+      });
+    });
+    return this.#turn;
+  }
+
+  #step(): void {
+    if (this.#instance === undefined) return;
+    const writes = this.#waiting.size > 0;
+    let nextMs: number | undefined;
+    let events: CoreEvent[] = [];
+    this.#guarded((instance) => {
+      nextMs = instance.step(performance.now());
+      events = instance.take();
+    });
+    if (writes && events.length > 0) {
+      const error = this.#environment.strangerSeen?.();
+      if (error !== undefined) {
+        this.stop(error);
+        return;
+      }
+    }
+    for (const event of events) this.#deliver(event);
+    this.#wakeAt(nextMs);
+  }
+
+  #deliver(event: CoreEvent): void {
+    if ('notice' in event) {
+      for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.message);
+    } else if ('lost' in event) {
+      const seat = this.#seats.get(event.client);
+      seat?.scopes.delete(event.scope);
+      seat?.events.lost(event.scope, toError(event.lost));
+      this.#settled?.();
+    } else {
+      const waiting = this.#waiting.get(event.call);
+      // Its client may be gone.
+      if (waiting === undefined) return;
+      this.#waiting.delete(event.call);
+      this.#answer(waiting, event.reply, event.error === undefined ? undefined : toError(event.error));
+    }
+  }
+
+  #answer(waiting: Waiting, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void {
+    const { seat, call } = waiting;
+    if (reply !== undefined) this.#noteScope(seat, call, reply);
+    seat.events.reply(call.call, reply, error ?? (reply === undefined ? trapError('no reply came') : undefined));
+    this.#settled?.();
+  }
+
+  #wakeAt(atMs: number | undefined): void {
+    // A timer that is set for earlier finds nothing due and is set again: cheaper than one for every step.
+    if (atMs === undefined || atMs >= this.#timerMs) return;
+    clearTimeout(this.#timer);
+    this.#timerMs = atMs;
+    const delayMs = Math.min(Math.max(0, atMs - performance.now()), MAX_TIMER_MS);
+    this.#timer = setTimeout(() => {
+      this.#timerMs = Infinity;
+      this.#step();
+    }, delayMs);
+    this.#refTimer();
+  }
+
+  /** The timer keeps the process alive only while a client of this thread waits for something. */
+  #refTimer(): void {
+    const timer = this.#timer;
+    if (typeof timer !== 'object') return;
+    for (const seat of this.#seats.values()) {
+      if (!seat.held) continue;
+      timer.ref();
+      return;
+    }
+    timer.unref();
+  }
+
+  /** Runs something on the instance; a trap replaces it. */
+  #guarded(run: (instance: CoreInstance) => void): void {
+    const instance = this.#instance;
+    if (instance === undefined) return;
+    try {
+      run(instance);
+    } catch (thrown) {
+      this.#replace(thrown, true);
+    }
+  }
+
+  /** A call that trapped as it was submitted is sent once more, and after those that waited before it. */
+  #trappedIn(waiting: Waiting, thrown: unknown): Uint8Array | undefined {
+    const { call } = waiting;
+    this.#replace(thrown, false);
+    if (call.scope !== 0 && !(call.verb === 'tx.commit' && call.operationId !== undefined)) {
+      if (call.verb === 'tx.commit') throw withCall(trapError(thrown), { outcome: 'unknown' });
+      throw this.#ended ?? lostWithCore(call.verb, thrown);
+    }
+    if (waiting.again) throw unknownWhereWritten(trapError(thrown), call);
+    waiting.again = true;
+    return call.scope === 0 ? this.#submit(waiting) : this.#submitLate(waiting);
+  }
+
+  /** Throws the instance away and gives what waited in it to a fresh one, call by call. */
+  #replace(thrown: unknown, mayHaveRun: boolean): void {
+    const error = trapError(thrown);
+    this.#throwAway();
     if (!this.#environment.replaceable) {
       this.#ended = new ChatStoreError('INTERNAL', 'the core failed, and the data that was in its memory is gone', {
         cause: thrown,
       });
     }
-    this.#lease?.lose(
-      new ChatStoreError('TRANSACTION_LOST', 'the core failed during the transaction, which was rolled back', {
-        cause: error,
-        outcome: 'not-applied',
-      }),
-    );
-    return error;
+    const waiting = this.#takeWaiting();
+    this.#endScopes(error, [...this.#seats.values()]);
+    for (const each of waiting) this.#sendAgain(each, error, mayHaveRun);
   }
 
-  /** Takes the writers' turn, indexes what waits in slices and runs the search with nothing in between. */
-  async #callWithFullIndex(request: Request, patience: Patience): Promise<Uint8Array> {
-    const started = Date.now();
-    const release = await this.#queue.take(request.verb, patience);
-    try {
-      while (this.#indexOnce() > 0) {
-        // Others of this thread get a word in between two slices.
-        // oxlint-disable-next-line no-await-in-loop -- one slice after the other
-        await new Promise((resolve) => setTimeout(resolve));
-        if (patience.signal?.aborted === true) throw abortedError(patience.signal);
-        if (Date.now() - started > patience.timeoutMs) {
-          throw new ChatStoreError(
-            'TIMEOUT',
-            `indexing for the search took longer than ${String(patience.timeoutMs)} ms; what is done is kept`,
-            { details: { timeoutMs: patience.timeoutMs } },
-          );
-        }
-      }
-      return this.#run(false, request);
-    } finally {
-      release();
+  #sendAgain(waiting: Waiting, error: ChatStoreError, mayHaveRun: boolean): void {
+    const { call } = waiting;
+    // Without an operation id nobody could tell that it had taken effect before.
+    const twice = mayHaveRun && call.write && call.operationId === undefined;
+    if (waiting.again || twice || this.#ended !== undefined) {
+      this.#answer(waiting, undefined, unknownWhereWritten(error, call));
+      return;
     }
-  }
-
-  #indexOnce(): number {
-    return readCount(this.#run(false, INDEX_SLICE), readTextAnywhere).messages;
-  }
-
-  /** One slice when nobody writes; tells how many messages still wait, undefined where it was not its turn. */
-  #indexSlice(): number | undefined {
-    const release = this.#queue.tryTake('search.index');
-    if (release === undefined) return undefined;
+    waiting.again = true;
+    waiting.call = { ...call, attempt: call.attempt + 1 };
+    let reply: Uint8Array | undefined;
     try {
-      return this.#indexOnce();
-    } finally {
-      release();
+      reply = this.#submit(waiting);
+    } catch (thrown) {
+      this.#answer(waiting, undefined, toError(thrown));
+      return;
     }
+    if (reply === undefined) this.#step();
+    else this.#answer(waiting, reply, undefined);
+  }
+
+  #takeWaiting(): Waiting[] {
+    const all = [...this.#waiting.values()];
+    this.#waiting.clear();
+    return all;
+  }
+
+  #endScopes(error: ChatStoreError, seats: Seat[]): void {
+    for (const seat of seats) {
+      if (seat.scopes.size === 0) continue;
+      seat.scopes.clear();
+      seat.events.lost(0, error);
+    }
+    this.#settled?.();
   }
 }
 
-interface CoreError {
-  code: string;
-  message: string;
-  details?: Record<string, unknown>;
+/** One client's place at the host. */
+interface Seat {
+  number: number;
+  name: string;
+  events: ConnectionEvents;
+  /** In this thread: it neither loses the host nor is lost by it. */
+  here: boolean;
+  held: boolean;
+  scopes: Map<number, 'transaction' | 'snapshot'>;
 }
 
-/** The core throws plain objects. An Error, or anything else, comes from a trap or from the glue. */
-function isCoreError(thrown: unknown): thrown is CoreError {
-  if (typeof thrown !== 'object' || thrown === null || thrown instanceof Error) return false;
-  const { code, message } = thrown as Partial<CoreError>;
-  return isErrorCode(code) && typeof message === 'string';
+function unknownWhereWritten(error: ChatStoreError, call: Call): ChatStoreError {
+  return call.write ? withCall(error, { outcome: 'unknown', operationId: call.operationId }) : error;
 }
 
-function toError(thrown: unknown): ChatStoreError {
-  if (thrown instanceof ChatStoreError) return thrown;
-  if (isCoreError(thrown)) {
-    const { code, message, details } = thrown;
-    return new ChatStoreError(isErrorCode(code) ? code : 'INTERNAL', message, { details });
-  }
-  return new ChatStoreError('INTERNAL', `the core failed: ${messageOf(thrown)}`, { cause: thrown });
-}
-
-function messageOf(thrown: unknown): string {
-  return thrown instanceof Error || isCoreError(thrown) ? thrown.message : String(thrown);
+function lostWithCore(verb: string, thrown: unknown): ChatStoreError {
+  return new ChatStoreError(
+    'TRANSACTION_LOST',
+    `the core failed in ${verb}; what its transaction did was rolled back`,
+    {
+      cause: trapError(thrown),
+      outcome: 'not-applied',
+    },
+  );
 }

@@ -9,8 +9,8 @@ import * as nodeFs from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createBindings } from '../../dist/wasm/bindings.js';
 import { ChatStoreError } from '../client/errors.js';
-import type { CoreInstance } from '../host/host.js';
-import type { Durability } from '../client/types.js';
+import type { Durability, PoolOptions } from '../client/types.js';
+import type { CoreInstance } from '../host/core.js';
 
 let compiling: Promise<WebAssembly.Module> | undefined;
 
@@ -32,36 +32,47 @@ async function compile(): Promise<WebAssembly.Module> {
   }
 }
 
+/** What a core is opened with; it crosses to a worker as it is. */
+export interface CoreOptions {
+  inMemory: boolean;
+  durability?: Durability | undefined;
+  pool?: PoolOptions | undefined;
+  /** The host before was lost, and its clients may be on their way to this one. */
+  clientsMayReturn?: boolean | undefined;
+}
+
 /** Opens instances on one file, one after the other. */
 export class CoreFile {
   readonly #module: WebAssembly.Module;
   readonly #path: string;
-  readonly #durability: Durability | undefined;
-  readonly #inMemory: boolean;
-  readonly #descriptors = new Set<number>();
+  readonly #options: CoreOptions;
+  readonly #descriptors = new Map<number, string>();
+  #opened = false;
 
-  constructor(
-    module: WebAssembly.Module,
-    path: string,
-    options: { inMemory: boolean; durability: Durability | undefined },
-  ) {
+  constructor(module: WebAssembly.Module, path: string, options: CoreOptions) {
     this.#module = module;
     this.#path = path;
-    this.#inMemory = options.inMemory;
-    this.#durability = options.durability;
+    this.#options = options;
   }
 
-  /** A fresh instance: it shares nothing with those before it. */
+  /** The files that the present instance has open, by their descriptors. */
+  get descriptors(): ReadonlyMap<number, string> {
+    return this.#descriptors;
+  }
+
+  /** A fresh instance: it shares nothing with those before it but their clients. */
   open(): CoreInstance {
+    const { inMemory, clientsMayReturn = false, ...usual } = this.#options;
+    const options = { ...usual, clientsMayReturn: clientsMayReturn || this.#opened };
+    this.#opened = true;
     const bindings = createBindings();
     bindings.initSync({ module: this.#module });
-    const options = this.#durability === undefined ? {} : { durability: this.#durability };
-    return new bindings.Instance(this.#inMemory ? null : this.#trackedFs(), this.#path, options);
+    return new bindings.Instance(inMemory ? null : this.#trackedFs(), this.#path, options);
   }
 
   /** Closes what the last instance has left open. */
   discard(): void {
-    for (const descriptor of this.#descriptors) {
+    for (const descriptor of this.#descriptors.keys()) {
       try {
         nodeFs.closeSync(descriptor);
       } catch {
@@ -78,7 +89,7 @@ export class CoreFile {
       ...nodeFs,
       openSync(...args: Parameters<typeof nodeFs.openSync>): number {
         const descriptor = nodeFs.openSync(...args);
-        descriptors.add(descriptor);
+        descriptors.set(descriptor, String(args[0]));
         return descriptor;
       },
       closeSync(descriptor: number): void {

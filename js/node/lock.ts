@@ -1,13 +1,13 @@
 /**
- * The ownership of a file: one process, and in it one store, has it at a time.
+ * The address of a file: a listening socket named after it, which one process can have at a time.
  *
- * Holds: a listening socket named after the file, which the kernel takes back when its process dies,
- * however it dies; so no lock is ever left behind. Must not know: what is in the file.
+ * Holds: that the kernel takes the address back when its process dies, however it dies, so that it is
+ * never left behind. Must not know: what is said at the address, or what is in the file.
  */
 
 import { createHash } from 'node:crypto';
 import { lstatSync, renameSync, rmSync } from 'node:fs';
-import { connect, createServer, type Server } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { ChatStoreError } from '../client/errors.js';
@@ -19,19 +19,14 @@ import { ChatStoreError } from '../client/errors.js';
  */
 export type LockKind = 'abstract' | 'pipe' | 'file';
 
-/** A lock that is held. */
-export interface OwnerLock {
-  release(): Promise<void>;
-}
-
 /** The kind that is right for a platform. */
 export function lockKind(platform: NodeJS.Platform = process.platform): LockKind {
   if (platform === 'linux' || platform === 'android') return 'abstract';
   return platform === 'win32' ? 'pipe' : 'file';
 }
 
-/** Where the lock of a file listens. */
-export function lockAddress(realPath: string, kind: LockKind): string {
+/** Where the owner of a file listens. */
+export function lockAddress(realPath: string, kind: LockKind = lockKind()): string {
   const name = `chatstore-${createHash('sha256').update(realPath).digest('hex')}`;
   if (kind === 'abstract') return `\0${name}`;
   if (kind === 'pipe') return `\\\\.\\pipe\\${name}`;
@@ -39,39 +34,30 @@ export function lockAddress(realPath: string, kind: LockKind): string {
   return join(tmpdir(), `${name.slice(0, 42)}.sock`);
 }
 
-/**
- * Becomes the owner of a file, by its real path.
- *
- * Errors: `STORE_LOCKED` at once where it has one.
- */
-export async function acquireLock(realPath: string, kind: LockKind = lockKind()): Promise<OwnerLock> {
+/** Takes the address of a file, by its real path; undefined where another has it. */
+export async function takeAddress(
+  realPath: string,
+  onConnection: (socket: Socket) => void,
+  kind: LockKind = lockKind(),
+): Promise<Server | undefined> {
   const address = lockAddress(realPath, kind);
-  const server = (await listen(address)) ?? (kind === 'file' ? await replaceDead(address) : undefined);
-  if (server !== undefined) return { release: () => close(server) };
-  throw new ChatStoreError(
-    'STORE_LOCKED',
-    `${realPath} is open already: in another process, or by another ChatStore in this one`,
-    { details: { path: realPath } },
-  );
-}
-
-/** A server in the place of one that is dead; undefined where it lives, or where another was faster. */
-async function replaceDead(address: string): Promise<Server | undefined> {
-  if (await answers(address)) return undefined;
+  const server = await listen(address, onConnection);
+  if (server !== undefined || kind !== 'file' || (await answers(address))) return server;
   await putAside(address);
-  return listen(address);
+  return listen(address, onConnection);
 }
 
 /** A server at the address; undefined where there is one already. */
-async function listen(address: string): Promise<Server | undefined> {
-  // Whoever connects only wants to know that somebody is here.
-  const server = createServer((socket) => socket.destroy());
+async function listen(address: string, onConnection: (socket: Socket) => void): Promise<Server | undefined> {
+  const server = createServer(onConnection);
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code === 'EADDRINUSE' || error.code === 'EACCES') resolve(undefined);
       else
         reject(
-          new ChatStoreError('IO_ERROR', `the lock of the store cannot be taken: ${error.message}`, { cause: error }),
+          new ChatStoreError('IO_ERROR', `the address of the store cannot be taken: ${error.message}`, {
+            cause: error,
+          }),
         );
     });
     // Exclusive: workers of a cluster would share the socket, and each think itself the owner.
@@ -85,16 +71,8 @@ async function listen(address: string): Promise<Server | undefined> {
   });
 }
 
-function close(server: Server): Promise<void> {
-  return new Promise((resolve) => {
-    server.close(() => {
-      resolve();
-    });
-  });
-}
-
 /** Whether a living process listens at the address. */
-function answers(address: string): Promise<boolean> {
+export function answers(address: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(address);
     socket.once('connect', () => {

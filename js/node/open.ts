@@ -1,43 +1,55 @@
 /**
  * Opening and destroying stores in Node.
  *
- * Holds: what a path means, and the order lock, core, store (and back again when one fails). Must
- * not know: SQL, or the packed buffers.
+ * Holds: the options of `open`, and what may be removed. Must not know: SQL, the packed buffers, or
+ * how the owner of a file is found.
  */
 
-import { closeSync, openSync, readSync, realpathSync, rmSync } from 'node:fs';
-import { basename, dirname, join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { Fault, checkArgument, checked, describe, text } from '../client/arguments.js';
-import { checkOptions, patienceOf } from '../client/caller.js';
+import { randomUUID } from 'node:crypto';
+import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
+import { Link } from '../client/link.js';
 import { readQueryRows } from '../client/rows.js';
 import { openOptions } from '../client/shapes.js';
 import { ChatStore as ClientStore } from '../client/store.js';
 import type { OpenOptions, StoreInfo } from '../client/types.js';
-import { Host } from '../host/host.js';
-import { abortedError } from '../host/queue.js';
-import { CoreFile, loadCore } from './core.js';
-import { acquireLock } from './lock.js';
+import { AGAIN, claim } from './claim.js';
+import { MEMORY, codeOf, ioError, pathOf, realPathOf } from './paths.js';
+import { Place } from './place.js';
 import { readTextInNode } from './text.js';
 
-const MEMORY = ':memory:';
+const DEFAULT_RETRIES = 3;
 
 /** A store of bots, sessions and messages: one SQLite file, or memory. */
 export class ChatStore extends ClientStore {
-  private constructor(host: Host, info: StoreInfo) {
-    super(host, readTextInNode, info);
+  readonly #place: Place;
+  readonly #info: Omit<StoreInfo, 'role'>;
+
+  private constructor(link: Link, place: Place, info: Omit<StoreInfo, 'role'>) {
+    super(link, readTextInNode);
+    this.#place = place;
+    this.#info = info;
+  }
+
+  /** What the store is and where it lies. The role is that of now: it changes when an owner is lost. */
+  override get info(): StoreInfo {
+    return { ...this.#info, role: this.#place.role };
   }
 
   /**
    * Opens a store, and makes its file where there is none (its directory has to exist).
    *
-   * One process owns a file at a time: a second one, or a second `open` in the same process, gets
-   * `STORE_LOCKED` at once. The path `:memory:` gives a store that is gone when it is closed.
+   * The first process that opens a file owns it; others, and other handles in the same process, reach
+   * it there, with the same verbs and the same promises. When the owner closes or dies, another takes
+   * its place, and calls that were on their way are sent again by themselves. The path `:memory:` gives
+   * a store of its own, which is gone when it is closed.
    *
-   * Errors: `STORE_LOCKED`; `NOT_A_STORE` for a file that is none, `SCHEMA_TOO_NEW` for one of a
-   * newer version: both are left as they are; `IO_ERROR` where the directory does not exist;
-   * `READ_ONLY`, `CORRUPT`, `DISK_FULL`.
+   * Errors: `NOT_A_STORE` for a file that is none, `SCHEMA_TOO_NEW` for one of a newer version: both
+   * are left as they are; `IO_ERROR` where the directory does not exist; `LOCKED_ELSEWHERE` where
+   * another machine or container may have it; `OWNER_UNRESPONSIVE` where its owner is stopped or busy
+   * without a pause; `FOREIGN_ACCESS` where a program without this package has it open; `STORE_LOCKED`
+   * where a process of another user has it; `VERSION_MISMATCH`, `READ_ONLY`, `CORRUPT`, `DISK_FULL`.
    *
    * @example
    * ```js example
@@ -55,52 +67,29 @@ export class ChatStore extends ClientStore {
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     const wanted = pathOf(path);
-    const patience = patienceOf(options);
-    const deadline = Date.now() + patience.timeoutMs;
-    const checkPatience = (): void => {
-      if (patience.signal?.aborted === true) throw abortedError(patience.signal);
-      if (Date.now() > deadline) {
-        throw new ChatStoreError('TIMEOUT', `opening took longer than ${String(patience.timeoutMs)} ms`, {
-          details: { timeoutMs: patience.timeoutMs },
-        });
-      }
-    };
-
-    checkPatience();
+    const { signal, timeoutMs, durability, pool, onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
     const inMemory = wanted === MEMORY;
-    const file = inMemory ? MEMORY : realPathOf(wanted);
-    const lock = inMemory ? undefined : await acquireLock(file);
-    let host: Host;
+    const place = Place.at(inMemory ? MEMORY : realPathOf(wanted), { inMemory, worker, durability, pool });
+    const link = new Link(place, {
+      name: randomUUID(),
+      retries,
+      onNotice: (type, message) => onEvent?.({ type, message }),
+    });
     try {
-      const module = await loadCore();
-      checkPatience();
-      const core = new CoreFile(module, file, { inMemory, durability: options.durability });
-      host = new Host({
-        openInstance: () => core.open(),
-        discardInstance: () => {
-          core.discard();
-        },
-        releaseOwnership: async () => lock?.release(),
-        replaceable: !inMemory,
-      });
+      const reply = await link.call({ verb: 'info', write: false }, { signal, timeoutMs });
+      return new ChatStore(link, place, infoOf(readQueryRows(reply, readTextInNode)[0], inMemory));
     } catch (error) {
-      await lock?.release();
-      throw error;
-    }
-    try {
-      const reply = await host.call({ verb: 'info', write: false, args: {} }, patience);
-      return new ChatStore(host, infoOf(readQueryRows(reply, readTextInNode)[0], inMemory));
-    } catch (error) {
-      await host.close();
+      await link.close();
       throw error;
     }
   }
 
   /**
-   * Removes a store for good: its file and what SQLite keeps beside it. Nothing happens where there
-   * is no such file.
+   * Removes a store for good: its file and what lies beside it. Nothing happens where there is no such
+   * file.
    *
-   * Errors: `STORE_LOCKED` where it is open, `NOT_A_STORE` for a file that is none of ours.
+   * Errors: `STORE_LOCKED` where it is open, `LOCKED_ELSEWHERE` where it may be, `NOT_A_STORE` for a
+   * file that is none of ours.
    *
    * @example
    * ```js example
@@ -115,7 +104,12 @@ export class ChatStore extends ClientStore {
     const wanted = pathOf(path);
     if (wanted === MEMORY) return;
     const file = realPathOf(wanted);
-    const lock = await acquireLock(file);
+    const claimed = await claim(file, (socket) => socket.destroy());
+    if (claimed === AGAIN || 'pid' in claimed) {
+      throw new ChatStoreError('STORE_LOCKED', `${file} is open, here or in another process: close it there first`, {
+        details: { path: file },
+      });
+    }
     try {
       checkOurs(file);
       // The file itself goes last: one without its log is only older, a log without its file would
@@ -124,50 +118,9 @@ export class ChatStore extends ClientStore {
     } catch (cause) {
       throw cause instanceof ChatStoreError ? cause : ioError(`${file} cannot be removed`, cause);
     } finally {
-      await lock.release();
+      claimed.release();
     }
   }
-}
-
-const checkPath = text(4_096);
-
-function pathOf(path: string | URL): string {
-  if (path instanceof URL) {
-    return checked('path', () => {
-      if (path.protocol !== 'file:') throw new Fault('a path or a file: URL', describe(path.href));
-      return fileURLToPath(path);
-    });
-  }
-  checkArgument('path', checkPath, path);
-  checked('path', () => {
-    if (path.includes('\0')) throw new Fault('a path without NUL', describe(path));
-  });
-  return path;
-}
-
-/** The absolute path without links, the same for everyone who means this file; it need not exist. */
-function realPathOf(path: string): string {
-  const absolute = resolve(path);
-  try {
-    return realpathSync.native(absolute);
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw ioError(`${absolute} cannot be opened`, error);
-  }
-  try {
-    return join(realpathSync.native(dirname(absolute)), basename(absolute));
-  } catch (cause) {
-    throw ioError(`the directory ${dirname(absolute)} of the store does not exist or cannot be read`, cause);
-  }
-}
-
-function ioError(message: string, cause: unknown): ChatStoreError {
-  const code = codeOf(cause);
-  return new ChatStoreError('IO_ERROR', `${message} (${code})`, { cause, details: { cause: code } });
-}
-
-/** `ENOENT` and the like; the whole error in words where it has no such name. */
-function codeOf(error: unknown): string {
-  return error instanceof Error && 'code' in error ? String(error.code) : String(error);
 }
 
 const APPLICATION_ID = 0x43684174;
@@ -194,9 +147,9 @@ function checkOurs(file: string): void {
   });
 }
 
-function infoOf(row: Record<string, unknown> | undefined, ephemeral: boolean): StoreInfo {
+function infoOf(row: Record<string, unknown> | undefined, ephemeral: boolean): Omit<StoreInfo, 'role'> {
   if (row === undefined) throw new ChatStoreError('INTERNAL', 'the core answered with nothing');
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns of this reply are known
-  const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend'>;
+  const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend' | 'role'>;
   return { backend: ephemeral ? 'memory' : 'node', ...known, ephemeral };
 }

@@ -1,69 +1,52 @@
 //! The engine: one file, its connections, and the rules by which calls run on them.
 //!
-//! - One connection writes, one reads, and one runs the caller's own read-only SQL. All belong to one
-//!   VFS, so that a reader sees the last commit and is not held up by the writer.
-//! - A call is one transaction of its own, or one savepoint in the interactive transaction that is
-//!   open: it takes effect whole or not at all.
-//! - Nothing waits here. Who calls sees to it that writes outside of an interactive transaction do
-//!   not meet one; where they do, they get `BUSY` at once.
+//! A state machine without I/O of its own above the VFS: calls come in by [`Engine::submit`], time
+//! by [`Engine::step`], and what settled is taken out with [`Engine::take`]. Timers, channels and
+//! threads belong to whoever hosts it.
+//!
+//! - One connection writes, one reads, one runs the caller's own SQL, and those of the pool each
+//!   hold a snapshot. All belong to one VFS, so that a reader sees the last commit and is never held
+//!   up by the writer.
+//! - Writes wait in a queue. Those that wait at the same time share one transaction and one flush
+//!   (`writing.rs`); each takes effect whole or not at all.
+//! - An interactive transaction holds the writer, on a lease; a snapshot holds a connection of the
+//!   pool, on a lease too (`scopes.rs`, `pool.rs`).
+//! - Nothing waits in SQLite. Everything that waits has a deadline.
 
+mod call;
+mod connections;
+mod direct;
+mod idle;
+mod options;
+mod pool;
 mod request;
+mod scopes;
+mod stats;
+mod trust;
+mod upkeep;
+mod writing;
 
-use std::rc::Rc;
+use std::collections::{BTreeMap, VecDeque};
 
-use rsqlite_vfs::VfsErrorCode;
-use rusqlite::OpenFlags;
-
+pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
+pub use options::{Durability, Info, Options, PoolOptions};
+pub use pool::PoolFigures;
 pub use request::{Reply, Request, Table};
+pub use upkeep::Purpose;
 
-use crate::error::{Code, Error, Result};
+use connections::{Connections, File};
+use idle::Idle;
+use pool::Pool;
+use scopes::{Scopes, Snapshot};
+use stats::Counters;
+use upkeep::{Incoming, Work};
+use writing::Waiting;
+
+use crate::error::{Code, Error, Outcome, Result};
 use crate::ids::IdMaker;
-use crate::model::MessageRef;
-use crate::store::schema::{self, Found};
-use crate::store::{Writer, query, search};
-use crate::vfs::{Connection, OpenMode, Storage, Vfs};
-
-/// What an acknowledged write survives.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Durability {
-    /// The loss of power: flushed before it is acknowledged.
-    #[default]
-    Strict,
-    /// The death of the process; the loss of power may take the last writes, never the order.
-    Relaxed,
-}
-
-impl Durability {
-    /// The word used in JavaScript.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Strict => "strict",
-            Self::Relaxed => "relaxed",
-        }
-    }
-
-    const fn synchronous(self) -> &'static str {
-        match self {
-            Self::Strict => "FULL",
-            Self::Relaxed => "NORMAL",
-        }
-    }
-}
-
-/// What is known of an open store.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Info {
-    /// The path in its storage.
-    pub path: String,
-    /// Version of the file's schema.
-    pub schema_version: i32,
-    /// Version of the SQLite inside.
-    pub sqlite_version: &'static str,
-    /// Size of a page in bytes.
-    pub page_size_bytes: u32,
-    /// What an acknowledged write survives.
-    pub durability: Durability,
-}
+use crate::model::{Message, MessageRef};
+use crate::store::{search, streams};
+use crate::vfs::{Connection, Storage};
 
 /// An open chatstore file.
 ///
@@ -81,22 +64,52 @@ pub struct Info {
 /// assert_eq!(page.items[0].name, "Ada");
 /// # Ok::<(), chatstore::Error>(())
 /// ```
-pub struct Engine {
-    writer: Connection,
-    reader: Connection,
-    query: Connection,
-    vfs: Rc<Vfs>,
+///
+/// Many clients at once:
+///
+/// ```
+/// use chatstore::engine::{Call, Event, Job};
+/// use chatstore::model::NewBot;
+/// use chatstore::vfs::MemoryStorage;
+/// use chatstore::{Durability, Engine, Request};
+///
+/// let mut engine = Engine::open(MemoryStorage::new(), "chats.sqlite", Durability::Strict)?;
+/// for id in 1..=3 {
+///     let bot = NewBot { name: format!("Bot {id}"), ..NewBot::default() };
+///     let job = Job::new(Request::BotsCreate(bot));
+///     let call = Call { id, client: 0, scope: 0, job, operation: None, timeout_ms: 1_000.0 };
+///     assert!(engine.submit(0.0, call)?.is_none(), "a write waits for the next step");
+/// }
+/// engine.step(0.0);
+/// assert_eq!(engine.take().len(), 3);
+/// # Ok::<(), chatstore::Error>(())
+/// ```
+pub struct Engine<C = Vec<Message>> {
+    file: File,
+    /// None where the file could not be opened again after a failure.
+    connections: Option<Connections>,
+    pool: Pool,
+    scopes: Scopes,
+    /// What waits for the writer, in order.
+    queue: VecDeque<Waiting>,
+    /// What waits for a connection of the pool, in order.
+    snapshots_wanted: VecDeque<Waiting>,
+    events: Vec<Event<C>>,
+    clients: BTreeMap<ClientId, String>,
     ids: IdMaker,
     info: Info,
-    /// Open savepoints of the interactive transaction; none where there is no transaction.
-    transaction: Option<Vec<String>>,
+    /// Whether this owner's epoch stands in the file yet.
+    epoch_is_written: bool,
+    retries: u32,
+    /// Why nothing is written any more: the file is damaged.
+    refuses_writes: Option<Error>,
+    /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
+    is_trusted: bool,
+    /// New content for the whole store, on its way.
+    incoming: Option<Incoming>,
+    idle: Idle,
+    counters: Counters,
 }
-
-const WRITER_CACHE_KIB: u32 = 8 << 10;
-const READER_CACHE_KIB: u32 = 4 << 10;
-const QUERY_CACHE_KIB: u32 = 1 << 10;
-/// The savepoint that one call is, inside of an interactive transaction.
-const CALL: &str = "chatstore_call";
 
 impl Engine {
     /// Opens the file at a path of a storage; makes it where there is none.
@@ -104,58 +117,59 @@ impl Engine {
     /// # Errors
     /// `NOT_A_STORE` and `SCHEMA_TOO_NEW` leave the file untouched; `STORE_LOCKED`, `CORRUPT`,
     /// `READ_ONLY`, `DISK_FULL`, `IO_ERROR`.
-    pub fn open(storage: impl Storage, path: &str, durability: Durability) -> Result<Self> {
-        inspect(&storage, path)?;
-        let vfs = Vfs::register(storage).map_err(|error| {
-            Error::new(
-                Code::Internal,
-                format!("the VFS was not registered: {error}"),
-            )
-        })?;
-        let engine = Self::connect(&vfs, path, durability).map_err(|error| explain(&vfs, error))?;
-        Ok(engine)
+    pub fn open(storage: impl Storage, path: &str, options: impl Into<Options>) -> Result<Self> {
+        Self::open_with(storage, path, options)
     }
+}
 
-    fn connect(vfs: &Rc<Vfs>, path: &str, durability: Durability) -> Result<Self> {
-        let write = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let open = |flags, cache_kib| -> Result<Connection> {
-            let connection = vfs.connect(path, flags)?;
-            schema::configure(&connection, cache_kib, durability.synchronous())?;
-            Ok(connection)
-        };
-        let writer = open(write, WRITER_CACHE_KIB)?;
-        schema::prepare(&writer, path)?;
-        // Creation syncs more than ordinary work has to.
-        writer.pragma_update(None, "synchronous", durability.synchronous())?;
-        let reader = open(
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            READER_CACHE_KIB,
-        )?;
-        reader.execute_batch("PRAGMA query_only = ON")?;
-        let mut query = open(
-            OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-            QUERY_CACHE_KIB,
-        )?;
-        query::restrict(&mut query)?;
-        let info = Info {
-            path: path.to_owned(),
-            schema_version: schema::schema_version(&writer)?,
-            sqlite_version: rusqlite::version(),
-            page_size_bytes: writer.query_row("PRAGMA page_size", [], |row| row.get(0))?,
+impl<C: Collect> Engine<C> {
+    /// As [`Engine::open`], for a host that wants messages in another form than [`Message`].
+    ///
+    /// # Errors
+    /// As [`Engine::open`].
+    pub fn open_with(
+        storage: impl Storage,
+        path: &str,
+        options: impl Into<Options>,
+    ) -> Result<Self> {
+        let Options {
             durability,
-        };
-        let vfs = Rc::clone(vfs);
-        Ok(Self {
-            writer,
-            reader,
-            query,
-            vfs,
+            pool,
+            retries,
+            clients_may_return,
+        } = options.into();
+        let file = File::new(storage, path, durability)?;
+        // Until its seal was looked at, a page that does not match may be a stranger's.
+        file.set_policy(false);
+        let connections = file.connect()?;
+        let is_trusted = file.judge_seal(&connections)?;
+        let mut info = file.info(&connections)?;
+        info.epoch += 1;
+        let mut engine = Self {
+            file,
+            connections: Some(connections),
+            pool: Pool::new(pool),
+            scopes: Scopes::default(),
+            queue: VecDeque::new(),
+            snapshots_wanted: VecDeque::new(),
+            events: Vec::new(),
+            clients: BTreeMap::new(),
             ids: IdMaker::default(),
             info,
-            transaction: None,
-        })
+            epoch_is_written: false,
+            retries,
+            refuses_writes: None,
+            is_trusted,
+            incoming: None,
+            idle: Idle::default(),
+            counters: Counters::default(),
+        };
+        if clients_may_return {
+            engine.idle.wait_for_clients();
+        } else {
+            engine.end_lost_streams();
+        }
+        Ok(engine)
     }
 
     /// What is known of the store.
@@ -163,296 +177,434 @@ impl Engine {
         &self.info
     }
 
-    /// Runs one call by itself: a write in its own transaction, a read on the last commit. Messages
-    /// that the call gives are handed to `visit` one by one.
+    /// Takes in a call. Reads, and calls within a transaction or snapshot, are answered at once;
+    /// none where the call waits, to be settled by a later [`step`](Self::step).
     ///
     /// # Errors
-    /// Those of the verb; `BUSY` for a write while an interactive transaction is open; nothing was
-    /// changed then.
-    pub fn call(
-        &mut self,
-        request: Request<'_>,
-        visit: &mut dyn FnMut(&MessageRef<'_>),
-    ) -> Result<Reply> {
-        let result = if request.is_write() {
-            if self.transaction.is_some() {
-                return Err(Error::new(
-                    Code::Busy,
-                    "another transaction is writing; wait for it to end",
-                ));
-            }
-            self.write(request, visit)
-        } else {
-            self.read(request, visit)
-        };
-        result.map_err(|error| explain(&self.vfs, error))
-    }
-
-    fn write(
-        &mut self,
-        request: Request<'_>,
-        visit: &mut dyn FnMut(&MessageRef<'_>),
-    ) -> Result<Reply> {
-        self.writer.execute_batch("BEGIN IMMEDIATE")?;
-        let result = request.write(self.context(), visit);
-        self.end(result, "COMMIT", "ROLLBACK")
-    }
-
-    fn read(&self, request: Request<'_>, visit: &mut dyn FnMut(&MessageRef<'_>)) -> Result<Reply> {
-        if let Request::Query { .. } = request {
-            return request.read(&self.query, visit);
+    /// Those of the verb, where it was run at once.
+    pub fn submit(&mut self, now_ms: f64, mut call: Call) -> Result<Option<Answer<C>>> {
+        if let Some(name) = self.clients.get(&call.client) {
+            call.job.set_client(name);
         }
-        // One snapshot for all statements of the call.
-        self.reader.execute_batch("BEGIN")?;
-        let result =
-            if matches!(request, Request::Search { .. }) && search::is_behind(&self.reader)? {
+        if call.scope != 0 {
+            return self.submit_in_scope(now_ms, &call).map(Some);
+        }
+        match call.job.outline() {
+            Request::SnapshotBegin { indexed, .. } => {
+                if *indexed && self.index_is_behind()? {
+                    self.enqueue(now_ms, call);
+                    return Ok(None);
+                }
+                self.submit_snapshot(now_ms, call)
+            }
+            Request::Search { .. } if self.index_is_behind()? => {
+                self.enqueue(now_ms, call);
+                Ok(None)
+            }
+            request
+                if request.is_write() || matches!(request, Request::TransactionBegin { .. }) =>
+            {
+                self.enqueue(now_ms, call);
+                Ok(None)
+            }
+            request if request.is_control() => Err(self.scopes.why_not_open(0)),
+            _ => self.read(&call.job, call.timeout_ms).map(Some),
+        }
+    }
+
+    fn enqueue(&mut self, now_ms: f64, call: Call) {
+        self.queue.push_back(Waiting::new(call, now_ms));
+    }
+
+    fn submit_in_scope(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {
+        if self.scopes.is_transaction(call.scope) {
+            return self.run_in_transaction(call);
+        }
+        let is_commit = matches!(call.job.outline(), Request::TransactionCommit);
+        if !self.scopes.snapshots.contains_key(&call.scope) {
+            // A commit that is sent again, after the owner who did it was lost.
+            if is_commit && self.was_done(call)? {
+                return Ok(done());
+            }
+            return Err(self.scopes.why_not_open(call.scope));
+        }
+        if matches!(call.job.outline(), Request::SnapshotEnd) {
+            self.end_snapshot(now_ms, call.scope);
+            return Ok(done());
+        }
+        self.read_in_snapshot(now_ms, call)
+    }
+
+    /// Does what is due: runs what waits for the writer as one group, ends what is over, gives out
+    /// connections, and, where nothing waits, some of the work that can be done at any time. Gives
+    /// when to call again; none where there is nothing to do before the next call comes.
+    pub fn step(&mut self, now_ms: f64) -> Option<f64> {
+        self.end_what_is_over(now_ms);
+        self.run_queue(now_ms);
+        self.give_out_snapshots(now_ms);
+        let idle_ms = self.work_while_idle(now_ms);
+        let writer_is_free = self.scopes.transaction.is_none();
+        if writer_is_free && !self.queue.is_empty() {
+            return Some(now_ms);
+        }
+        let waiting = self.queue.iter().chain(&self.snapshots_wanted);
+        let next_ms = waiting
+            .map(|waiting| waiting.deadline_ms)
+            .fold(self.scopes.next_end_ms(), f64::min)
+            .min(idle_ms);
+        next_ms.is_finite().then_some(next_ms)
+    }
+
+    /// What happened since the last time, in order.
+    pub fn take(&mut self) -> Vec<Event<C>> {
+        std::mem::take(&mut self.events)
+    }
+
+    /// Takes a call that waits out of its queue. One that was run, or is running, is left alone.
+    pub fn cancel(&mut self, call: u64) {
+        let error = || {
+            Error::new(
+                Code::Aborted,
+                "the call was aborted by its signal before it ran; nothing of it was applied",
+            )
+            .with_outcome(Outcome::NotApplied)
+        };
+        for queue in [&mut self.queue, &mut self.snapshots_wanted] {
+            if let Some(at) = queue.iter().position(|waiting| waiting.call.id == call)
+                && let Some(waiting) = queue.remove(at)
+            {
+                self.events.push(waiting.settle(Err(error())));
+            }
+        }
+    }
+
+    /// A client is there. `name` is what it is called for as long as it lives, whoever owns the file.
+    pub fn connect(&mut self, client: ClientId, name: String) {
+        self.clients.insert(client, name);
+    }
+
+    /// A client is gone: its transaction is rolled back, its snapshots end, what it waits for is dropped.
+    pub fn disconnect(&mut self, now_ms: f64, client: ClientId) {
+        for queue in [&mut self.queue, &mut self.snapshots_wanted] {
+            queue.retain(|waiting| waiting.call.client != client);
+        }
+        let snapshots = &self.scopes.snapshots;
+        let of_client: Vec<u32> = snapshots
+            .iter()
+            .filter(|(_, open)| open.client == client)
+            .map(|(scope, _)| *scope)
+            .collect();
+        for scope in of_client {
+            self.end_snapshot(now_ms, scope);
+        }
+        let open = self.scopes.transaction.as_ref();
+        if open.is_some_and(|open| open.client == client) {
+            self.roll_back();
+        }
+        self.give_up_replacement_of(client);
+        if let Some(name) = self.clients.remove(&client) {
+            // A failure is no loss: the reply is looked at again when the file is opened next.
+            self.idle.note_lost_client(name);
+        }
+    }
+
+    /// Ends what is open, moves the log into the file and closes it.
+    ///
+    /// # Errors
+    /// What writing can fail with; the file is closed all the same, and nothing that was
+    /// acknowledged is lost: it is in the log then.
+    pub fn close(mut self) -> Result<()> {
+        self.roll_back();
+        self.give_up_replacement();
+        self.scopes.snapshots.clear();
+        self.pool.clear();
+        let sealed_ms = self.seal_if_anything_was_written();
+        let Some(connections) = self.connections.take() else {
+            return Ok(());
+        };
+        if self.refuses_writes.is_some() {
+            connections.keep_log();
+            return Ok(());
+        }
+        // Closing would do this too, but could not say that it failed.
+        let settled = connections.settle();
+        drop(connections);
+        if let Some(sealed_ms) = sealed_ms.filter(|_| settled.is_ok()) {
+            self.file.keep_seal(sealed_ms);
+        }
+        settled.map_err(|error| self.file.explain(error))
+    }
+
+    /// Figures of the pool.
+    pub fn pool_figures(&self) -> PoolFigures {
+        self.pool.figures()
+    }
+
+    fn end_what_is_over(&mut self, now_ms: f64) {
+        let holder = self
+            .scopes
+            .transaction
+            .as_ref()
+            .map_or("another write", |_| "transaction");
+        for queue in [&mut self.queue, &mut self.snapshots_wanted] {
+            if !queue.iter().any(|waiting| waiting.deadline_ms <= now_ms) {
+                continue;
+            }
+            let (over, left): (VecDeque<_>, VecDeque<_>) = queue
+                .drain(..)
+                .partition(|waiting| waiting.deadline_ms <= now_ms);
+            *queue = left;
+            for waiting in over {
+                let error = if matches!(waiting.call.job.outline(), Request::SnapshotBegin { .. }) {
+                    self.pool.note_exhausted();
+                    waiting.pool_exhausted(self.pool.options().max)
+                } else {
+                    waiting.timed_out(holder)
+                };
+                self.events.push(waiting.settle(Err(error)));
+            }
+        }
+        let open = self.scopes.transaction.as_ref();
+        if let Some(open) = open.filter(|open| open.lease_until_ms <= now_ms) {
+            let error = scopes::transaction_over(open.lease_ms);
+            self.lose_transaction(error);
+        }
+        for scope in self.scopes.expired_snapshots(now_ms) {
+            let lease_ms = self.scopes.snapshots[&scope].lease_ms;
+            self.lose_snapshot(now_ms, scope, scopes::snapshot_over(lease_ms));
+        }
+    }
+
+    // Reads.
+
+    /// The connections, opened again where a failure has closed them.
+    fn connections(&mut self) -> Result<&Connections> {
+        if self.connections.is_none() {
+            self.connections = Some(self.file.connect()?);
+        }
+        self.connections.as_ref().ok_or_else(|| {
+            Error::new(
+                Code::Internal,
+                "the connections of the store were not opened",
+            )
+        })
+    }
+
+    fn index_is_behind(&mut self) -> Result<bool> {
+        is_behind(&self.connections()?.reader)
+    }
+
+    fn read(&mut self, job: &Job, timeout_ms: f64) -> Result<Answer<C>> {
+        let mut messages = C::default();
+        let reply = self.read_request(job.request()?, timeout_ms, &mut |message| {
+            messages.message(message);
+        })?;
+        Ok(Answer { reply, messages })
+    }
+
+    fn read_request(
+        &mut self,
+        request: Request<'_>,
+        timeout_ms: f64,
+        visit: &mut dyn FnMut(&MessageRef<'_>),
+    ) -> Result<Reply> {
+        self.connections()?;
+        let Some(connections) = &self.connections else {
+            return Err(self.scopes.why_not_open(0));
+        };
+        let result = self.file.within(timeout_ms, || {
+            if let Request::Query { .. } = request {
+                return request.read(&connections.query, visit);
+            }
+            let reader = &connections.reader;
+            // One snapshot for all statements of the call.
+            reader.execute_batch("BEGIN")?;
+            let result = if matches!(request, Request::Search { .. }) && is_behind(reader)? {
                 Err(Error::new(
                     Code::IndexPending,
                     "messages wait for the search index",
                 ))
             } else {
-                request.read(&self.reader, visit)
+                request.read(reader, visit)
             };
-        let ended = self.reader.execute_batch("COMMIT");
-        let reply = result?;
-        ended?;
+            let ended = reader.execute_batch("COMMIT");
+            let reply = result?;
+            ended?;
+            Ok(reply)
+        });
+        let reply = result.map_err(|error| self.judge(error))?;
+        self.expect_matching_pages()?;
         Ok(reply)
     }
 
-    /// Runs one call inside of the interactive transaction, as a savepoint of its own.
-    ///
-    /// # Errors
-    /// Those of the verb, after which the transaction goes on as if the call had not been;
-    /// `TRANSACTION_STATE` where no transaction is open, `TRANSACTION_LOST` where the failure ended it.
-    pub fn call_in_transaction(
-        &mut self,
-        request: Request<'_>,
-        visit: &mut dyn FnMut(&MessageRef<'_>),
-    ) -> Result<Reply> {
-        self.expect_transaction()?;
-        let result = self.write_in_transaction(request, visit);
-        result.map_err(|error| explain(&self.vfs, error))
-    }
-
-    fn write_in_transaction(
-        &mut self,
-        request: Request<'_>,
-        visit: &mut dyn FnMut(&MessageRef<'_>),
-    ) -> Result<Reply> {
-        if let Request::Query { .. } = request {
-            // The writer sees the transaction's own changes, but must not run SQL of the caller's
-            // with its rights: the authorizer is on for just this call.
-            return query::guarded(&mut self.writer, |connection| {
-                request.read(connection, visit)
+    /// Adds to an error what the storage says, and stops writing where the file is damaged.
+    fn judge(&mut self, error: Error) -> Error {
+        let error = self.file.explain(error);
+        if error.code() == Code::Corrupt && self.refuses_writes.is_none() {
+            self.refuses_writes = Some(Error::new(
+                Code::Corrupt,
+                format!(
+                    "{} is damaged and is not written to any more: {}",
+                    self.file.path,
+                    error.message()
+                ),
+            ));
+            self.events.push(Event::Notice {
+                kind: "corrupt",
+                message: error.message().to_owned(),
             });
         }
-        self.writer.execute_batch(&format!("SAVEPOINT {CALL}"))?;
-        let result = if request.is_write() {
-            request.write(self.context(), visit)
-        } else {
-            if matches!(request, Request::Search { .. }) {
-                while search::catch_up(self.context(), u32::MAX)? > 0 {}
-            }
-            request.read(&self.writer, visit)
+        error
+    }
+
+    // Snapshots.
+
+    fn submit_snapshot(&mut self, now_ms: f64, call: Call) -> Result<Option<Answer<C>>> {
+        if self.snapshots_wanted.is_empty()
+            && let Some(answer) = self.begin_snapshot(now_ms, &call)?
+        {
+            return Ok(Some(answer));
+        }
+        let mut waiting = Waiting::new(call, now_ms);
+        let acquire_until_ms = now_ms + self.pool.options().acquire_timeout_ms;
+        waiting.deadline_ms = waiting.deadline_ms.min(acquire_until_ms);
+        self.snapshots_wanted.push_back(waiting);
+        Ok(None)
+    }
+
+    fn begin_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Option<Answer<C>>> {
+        let Request::SnapshotBegin {
+            lease_ms, purpose, ..
+        } = *call.job.outline()
+        else {
+            return Ok(None);
         };
-        let result = self.end(
-            result,
-            &format!("RELEASE {CALL}"),
-            &format!("ROLLBACK TO {CALL}; RELEASE {CALL}"),
+        self.connections()?;
+        let Some(connection) = self.pool.check_out(&self.file)? else {
+            return Ok(None);
+        };
+        let work = match Work::begin(purpose, &connection) {
+            Ok(work) => work,
+            Err(error) => {
+                self.pool.check_in(connection, 0.0, now_ms);
+                return Err(self.judge(error));
+            }
+        };
+        let scope = self.scopes.next();
+        self.scopes.snapshots.insert(
+            scope,
+            Snapshot {
+                client: call.client,
+                connection,
+                work,
+                lease_ms,
+                lease_until_ms: now_ms + lease_ms,
+                began_ms: now_ms,
+            },
         );
-        if self.writer.is_autocommit() {
-            // A full disk or the like made SQLite roll the whole transaction back.
-            self.transaction = None;
-            return Err(Error::new(
-                Code::TransactionLost,
-                "the transaction was rolled back by the failure of a call",
-            )
-            .with(
-                "cause",
-                result
-                    .err()
-                    .map_or_else(String::new, |error| error.to_string()),
-            ));
-        }
-        result
+        Ok(Some(Answer {
+            reply: Reply::Scope(scope),
+            messages: C::default(),
+        }))
     }
 
-    fn context(&self) -> Writer<'_> {
-        Writer {
-            connection: &self.writer,
-            now_ms: self.vfs.now_ms(),
-            ids: &self.ids,
+    fn give_out_snapshots(&mut self, now_ms: f64) {
+        while let Some(waiting) = self.snapshots_wanted.pop_front() {
+            let result = match self.begin_snapshot(now_ms, &waiting.call) {
+                Ok(None) => {
+                    self.snapshots_wanted.push_front(waiting);
+                    return;
+                }
+                Ok(Some(answer)) => Ok(answer),
+                Err(error) => Err(error),
+            };
+            self.events.push(waiting.settle(result));
         }
     }
 
-    /// Ends what a call began: keeps its changes where it succeeded, takes them back where it, or
-    /// keeping them, failed.
-    fn end<T>(&self, result: Result<T>, keep: &str, undo: &str) -> Result<T> {
-        let result = result.and_then(|value| {
-            self.writer.execute_batch(keep)?;
-            Ok(value)
-        });
-        if result.is_err() && !self.writer.is_autocommit() {
-            // SQLite may have rolled back by itself, which makes this fail, or harmless.
-            let _ = self.writer.execute_batch(undo);
+    fn read_in_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {
+        let Some(open) = self.scopes.snapshots.get_mut(&call.scope) else {
+            return Err(self.scopes.why_not_open(call.scope));
+        };
+        open.lease_until_ms = now_ms + open.lease_ms;
+        let request = call.job.request()?;
+        if let Request::SnapshotStep = request {
+            let Some(work) = &mut open.work else {
+                return Err(Error::new(
+                    Code::TransactionState,
+                    "this snapshot is for reading; a check or a copy has one of its own",
+                ));
+            };
+            return match work.step(&open.connection) {
+                Ok(table) => Ok(Answer {
+                    reply: Reply::Table(table),
+                    messages: C::default(),
+                }),
+                Err(error) => Err(self.judge(error)),
+            };
         }
-        result
-    }
-
-    /// Begins the interactive transaction.
-    ///
-    /// # Errors
-    /// `TRANSACTION_STATE` where one is open.
-    pub fn begin(&mut self) -> Result<()> {
-        if self.transaction.is_some() {
+        if request.is_write() || request.is_control() {
             return Err(Error::new(
                 Code::TransactionState,
-                "a transaction is open already",
+                format!(
+                    "{} changes the store, and a snapshot only reads",
+                    request.verb()
+                ),
             ));
         }
-        self.writer.execute_batch("BEGIN IMMEDIATE")?;
-        self.transaction = Some(Vec::new());
-        Ok(())
+        let mut messages = C::default();
+        let mut visit = |message: &MessageRef<'_>| messages.message(message);
+        let result = self.file.within(call.timeout_ms, || {
+            if let Request::Query { .. } = request {
+                return crate::store::query::guarded(&mut open.connection, |connection| {
+                    request.read(connection, &mut visit)
+                });
+            }
+            request.read(&open.connection, &mut visit)
+        });
+        let reply = result.map_err(|error| self.judge(error))?;
+        self.expect_matching_pages()?;
+        Ok(Answer { reply, messages })
     }
 
-    /// Commits the interactive transaction. Whatever comes of it, it is over then.
-    ///
-    /// # Errors
-    /// `TRANSACTION_STATE` where none is open; what writing can fail with: nothing is kept then.
-    pub fn commit(&mut self) -> Result<()> {
-        self.expect_transaction()?;
-        self.transaction = None;
-        self.end(Ok(()), "COMMIT", "ROLLBACK")
-            .map_err(|error| explain(&self.vfs, error))
-    }
-
-    /// Takes back all of the interactive transaction. Does nothing where none is open.
-    ///
-    /// # Errors
-    /// What SQLite can fail with.
-    pub fn rollback(&mut self) -> Result<()> {
-        if self.transaction.take().is_some() && !self.writer.is_autocommit() {
-            self.writer.execute_batch("ROLLBACK")?;
+    fn end_snapshot(&mut self, now_ms: f64, scope: u32) {
+        if let Some(open) = self.scopes.snapshots.remove(&scope) {
+            let held_ms = now_ms - open.began_ms;
+            self.pool.check_in(open.connection, held_ms, now_ms);
         }
-        Ok(())
     }
 
-    /// Begins a savepoint inside of the interactive transaction; they nest.
-    ///
-    /// # Errors
-    /// `TRANSACTION_STATE` where no transaction is open.
-    pub fn savepoint(&mut self) -> Result<()> {
-        let name = format!("chatstore_{}", self.expect_transaction()?.len());
-        self.writer.execute_batch(&format!("SAVEPOINT {name}"))?;
-        self.expect_transaction()?.push(name);
-        Ok(())
+    fn lose_snapshot(&mut self, now_ms: f64, scope: u32, error: Error) {
+        let Some(open) = self.scopes.snapshots.get(&scope) else {
+            return;
+        };
+        let client = open.client;
+        self.end_snapshot(now_ms, scope);
+        self.scopes.remember(scope, error.clone());
+        self.events.push(Event::Lost {
+            client,
+            scope,
+            error,
+        });
     }
 
-    /// Keeps what was done since the innermost savepoint, as part of what is around it.
-    ///
-    /// # Errors
-    /// `TRANSACTION_STATE` where no savepoint is open.
-    pub fn release(&mut self) -> Result<()> {
-        let name = self.pop_savepoint()?;
-        Ok(self.writer.execute_batch(&format!("RELEASE {name}"))?)
-    }
-
-    /// Takes back what was done since the innermost savepoint, which is over then.
-    ///
-    /// # Errors
-    /// `TRANSACTION_STATE` where no savepoint is open.
-    pub fn rollback_to(&mut self) -> Result<()> {
-        let name = self.pop_savepoint()?;
-        Ok(self
-            .writer
-            .execute_batch(&format!("ROLLBACK TO {name}; RELEASE {name}"))?)
-    }
-
-    fn expect_transaction(&mut self) -> Result<&mut Vec<String>> {
-        self.transaction
-            .as_mut()
-            .ok_or_else(|| Error::new(Code::TransactionState, "no transaction is open"))
-    }
-
-    fn pop_savepoint(&mut self) -> Result<String> {
-        self.expect_transaction()?
-            .pop()
-            .ok_or_else(|| Error::new(Code::TransactionState, "no savepoint is open"))
-    }
-
-    /// Rolls back what is open, moves the WAL into the file and closes it.
-    ///
-    /// # Errors
-    /// What writing can fail with; the file is closed all the same, and nothing that was
-    /// acknowledged is lost: it is in the WAL then.
-    pub fn close(mut self) -> Result<()> {
-        let rolled_back = self.rollback();
-        // Closing would do this too, but could not say that it failed.
-        let settled = self
-            .writer
-            .query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-        rolled_back.and(settled.map_err(|error| explain(&self.vfs, error.into())))
+    /// The connection that an interactive transaction runs on, and all writes.
+    fn writer(&self) -> Result<&Connection> {
+        let connections = self.connections.as_ref();
+        connections
+            .map(|connections| &connections.writer)
+            .ok_or_else(|| Error::new(Code::Internal, "the store has no connection to write on"))
     }
 }
 
-/// Judges what lies at the path before SQLite touches it.
-fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
-    let failed = |error: rsqlite_vfs::VfsError| {
-        let code = match error.code() {
-            VfsErrorCode::Busy => Code::StoreLocked,
-            VfsErrorCode::ReadOnly | VfsErrorCode::Permission => Code::ReadOnly,
-            _ => Code::IoError,
-        };
-        Error::new(code, error.message().to_owned()).with("path", path)
-    };
-    let size_bytes = |path: &str, header: &mut [u8]| -> rsqlite_vfs::VfsResult<(u64, usize)> {
-        if !storage.exists(path)? {
-            return Ok((0, 0));
-        }
-        let mode = OpenMode {
-            read_only: true,
-            ..OpenMode::default()
-        };
-        let mut file = storage.open(path, mode)?;
-        let read = if header.is_empty() {
-            0
-        } else {
-            file.read_at(header, 0)?
-        };
-        Ok((file.size_bytes()?, read))
-    };
-    let path = storage.full_path(path).map_err(failed)?;
-    let (journal_bytes, _) = size_bytes(&format!("{path}-journal"), &mut []).map_err(failed)?;
-    if journal_bytes > 0 {
-        // The file may be half written. SQLite puts it back first and judges it then.
-        return Ok(());
-    }
-    let mut header = vec![0; schema::header_bytes()];
-    let (_, read) = size_bytes(&path, &mut header).map_err(failed)?;
-    let found = schema::judge_header(&header[..read], &path)?;
-    let (wal_bytes, _) = size_bytes(&format!("{path}-wal"), &mut []).map_err(failed)?;
-    if found == Found::Nothing && wal_bytes > 0 {
-        // SQLite would delete the log of a file that has no pages.
-        return Err(Error::new(
-            Code::Corrupt,
-            format!("{path} is empty, but a write-ahead log of {wal_bytes} bytes lies beside it. Nothing was changed"),
-        )
-        .with("path", path.clone()));
-    }
-    Ok(())
+/// Whether a search would miss something: a message, or what has come of a reply under way.
+fn is_behind(connection: &Connection) -> Result<bool> {
+    Ok(search::is_behind(connection)? || streams::are_unsettled(connection)?)
 }
 
-/// Adds what the storage said to an error that came through SQLite.
-fn explain(vfs: &Vfs, error: Error) -> Error {
-    let told = matches!(
-        error.code(),
-        Code::IoError | Code::DiskFull | Code::ReadOnly | Code::Busy
-    );
-    match vfs.last_error().filter(|_| told) {
-        Some(cause) if cause.code() == VfsErrorCode::Busy => {
-            Error::new(Code::StoreLocked, cause.message().to_owned())
-        }
-        Some(cause) => error.with("cause", cause.message().to_owned()),
-        None => error,
+fn done<C: Collect>() -> Answer<C> {
+    Answer {
+        reply: Reply::Done,
+        messages: C::default(),
     }
 }

@@ -3,6 +3,7 @@
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
 
+use super::upkeep::Purpose;
 use crate::error::{Error, Result};
 use crate::model::{
     Bot, BotPatch, Count, DeleteFilter, MessageList, MessagePatch, MessageRef, NewBot, NewMessage,
@@ -10,6 +11,7 @@ use crate::model::{
     SessionPatch, TreeNode,
 };
 use crate::store::query::{QueryParams, QueryVisitor};
+use crate::store::streams::{self, Delta, NewStream, StreamEnd};
 use crate::store::{Writer, bots, check_reply, messages, query, search, sessions};
 
 /// One call: a verb and its arguments.
@@ -108,12 +110,69 @@ pub enum Request<'a> {
         session_id: String,
         id: String,
     },
+    MessagesStart {
+        new: NewStream,
+        client: String,
+    },
+    MessagesRegenerate {
+        session_id: String,
+        id: String,
+        new: NewStream,
+        client: String,
+    },
+    MessagesAppend {
+        session_id: String,
+        id: String,
+        first_number: i64,
+        deltas: Vec<Delta>,
+    },
+    MessagesFinish {
+        session_id: String,
+        id: String,
+        end: StreamEnd,
+    },
+    MessagesAbort {
+        session_id: String,
+        id: String,
+        end: StreamEnd,
+    },
+    /// Ends the replies under way of clients that are gone.
+    MessagesEndOf {
+        clients: Vec<String>,
+    },
     Search {
         search: Search,
         page: PageOptions,
     },
     SearchIndex {
         limit: u32,
+    },
+    TransactionBegin {
+        lease_ms: f64,
+    },
+    TransactionCommit,
+    TransactionRollback,
+    TransactionSavepoint,
+    TransactionRelease,
+    TransactionRollbackTo,
+    /// With `indexed`, it waits until every message can be found by a search in it.
+    SnapshotBegin {
+        lease_ms: f64,
+        indexed: bool,
+        purpose: Purpose,
+    },
+    SnapshotEnd,
+    /// The next piece of the check or the copy that a snapshot was begun for.
+    SnapshotStep,
+    /// Makes room for the new content of the whole store.
+    ReplaceBegin,
+    /// Some bytes of it; they come as packed rows do.
+    ReplaceWrite {
+        offset_bytes: u64,
+    },
+    /// The next piece of checking it; the last puts it in place. The old content goes to `keep`.
+    ReplaceStep {
+        keep: String,
     },
     Query {
         sql: String,
@@ -139,6 +198,10 @@ pub enum Reply {
     Count(Count),
     /// The rows of a query.
     Table(Table),
+    /// The scope of the transaction or snapshot that began.
+    Scope(u32),
+    /// It was done, and there is nothing to say of it.
+    Done,
 }
 
 /// The rows of a query, cell by cell, row after row.
@@ -174,21 +237,102 @@ impl QueryVisitor for Table {
 }
 
 impl Request<'_> {
+    /// The name of the verb in JavaScript.
+    pub fn verb(&self) -> &'static str {
+        match self {
+            Self::BotsCreate(_) => "bots.create",
+            Self::BotsGet { .. } => "bots.get",
+            Self::BotsList { .. } => "bots.list",
+            Self::BotsUpdate { .. } => "bots.update",
+            Self::BotsDelete { .. } => "bots.delete",
+            Self::BotsRestore { .. } => "bots.restore",
+            Self::SessionsCreate(_) => "sessions.create",
+            Self::SessionsGet { .. } => "sessions.get",
+            Self::SessionsList { .. } => "sessions.list",
+            Self::SessionsUpdate { .. } => "sessions.update",
+            Self::SessionsFork { .. } => "sessions.fork",
+            Self::SessionsDelete { .. } => "sessions.delete",
+            Self::SessionsRestore { .. } => "sessions.restore",
+            Self::SessionsPurge { .. } => "sessions.purge",
+            Self::MessagesAdd(_) => "messages.add",
+            Self::MessagesPut(_) => "messages.put",
+            Self::MessagesGet { .. } => "messages.get",
+            Self::MessagesList { .. } => "messages.list",
+            Self::MessagesBranches { .. } => "messages.branches",
+            Self::MessagesTree { .. } => "messages.tree",
+            Self::MessagesUpdate { .. } => "messages.update",
+            Self::MessagesEdit { .. } => "messages.edit",
+            Self::MessagesSwitchTo { .. } => "messages.switchTo",
+            Self::MessagesDelete { .. } => "messages.delete",
+            Self::MessagesDeleteWhere { .. } => "messages.deleteWhere",
+            Self::MessagesRestore { .. } => "messages.restore",
+            Self::MessagesStart { .. } => "messages.start",
+            Self::MessagesRegenerate { .. } => "messages.regenerate",
+            Self::MessagesAppend { .. } => "messages.append",
+            Self::MessagesFinish { .. } => "messages.finish",
+            Self::MessagesAbort { .. } => "messages.abort",
+            Self::MessagesEndOf { .. } => "messages.endOf",
+            Self::Search { .. } => "search",
+            Self::SearchIndex { .. } => "search.index",
+            Self::TransactionBegin { .. } => "tx.begin",
+            Self::TransactionCommit => "tx.commit",
+            Self::TransactionRollback => "tx.rollback",
+            Self::TransactionSavepoint => "tx.savepoint",
+            Self::TransactionRelease => "tx.release",
+            Self::TransactionRollbackTo => "tx.rollbackTo",
+            Self::SnapshotBegin { .. } => "snapshot.begin",
+            Self::SnapshotEnd => "snapshot.end",
+            Self::SnapshotStep => "snapshot.step",
+            Self::ReplaceBegin => "replace.begin",
+            Self::ReplaceWrite { .. } => "replace.write",
+            Self::ReplaceStep { .. } => "replace.step",
+            Self::Query { .. } => "query",
+        }
+    }
+
+    /// Whether the call begins, ends or parts a transaction or snapshot.
+    pub(super) fn is_control(&self) -> bool {
+        matches!(
+            self,
+            Self::TransactionBegin { .. }
+                | Self::TransactionCommit
+                | Self::TransactionRollback
+                | Self::TransactionSavepoint
+                | Self::TransactionRelease
+                | Self::TransactionRollbackTo
+                | Self::SnapshotBegin { .. }
+                | Self::SnapshotEnd
+                | Self::SnapshotStep
+                | Self::ReplaceBegin
+                | Self::ReplaceWrite { .. }
+                | Self::ReplaceStep { .. }
+        )
+    }
+
+    /// Whether the call waits for its turn at the writer, and is no write like others.
+    pub(super) fn is_upkeep(&self) -> bool {
+        matches!(
+            self,
+            Self::ReplaceBegin | Self::ReplaceWrite { .. } | Self::ReplaceStep { .. }
+        )
+    }
+
     /// Whether the call changes the store.
     pub fn is_write(&self) -> bool {
-        !matches!(
-            self,
-            Self::BotsGet { .. }
-                | Self::BotsList { .. }
-                | Self::SessionsGet { .. }
-                | Self::SessionsList { .. }
-                | Self::MessagesGet { .. }
-                | Self::MessagesList { .. }
-                | Self::MessagesBranches { .. }
-                | Self::MessagesTree { .. }
-                | Self::Search { .. }
-                | Self::Query { .. }
-        )
+        !self.is_control()
+            && !matches!(
+                self,
+                Self::BotsGet { .. }
+                    | Self::BotsList { .. }
+                    | Self::SessionsGet { .. }
+                    | Self::SessionsList { .. }
+                    | Self::MessagesGet { .. }
+                    | Self::MessagesList { .. }
+                    | Self::MessagesBranches { .. }
+                    | Self::MessagesTree { .. }
+                    | Self::Search { .. }
+                    | Self::Query { .. }
+            )
     }
 
     /// Runs a call that changes the store.
@@ -244,10 +388,55 @@ impl Request<'_> {
             Self::MessagesRestore { session_id, id } => {
                 visited(messages::restore(writer, &session_id, &id, visit))?
             }
+            Self::MessagesStart { new, client } => {
+                visited(streams::start(writer, &new, &client, visit))?
+            }
+            Self::MessagesRegenerate {
+                session_id,
+                id,
+                new,
+                client,
+            } => visited(streams::regenerate(
+                writer,
+                &session_id,
+                &id,
+                &new,
+                &client,
+                visit,
+            ))?,
+            Self::MessagesAppend {
+                session_id,
+                id,
+                first_number,
+                deltas,
+            } => {
+                streams::append(writer, &session_id, &id, first_number, &deltas)?;
+                Reply::Count(Count::default())
+            }
+            Self::MessagesFinish {
+                session_id,
+                id,
+                end,
+            } => visited(streams::finish(writer, &session_id, &id, &end, visit))?,
+            Self::MessagesAbort {
+                session_id,
+                id,
+                end,
+            } => visited(streams::abort(writer, &session_id, &id, &end, visit))?,
+            Self::MessagesEndOf { clients } => {
+                let ended = clients
+                    .iter()
+                    .map(|name| streams::end_streams_of(writer, name));
+                Reply::Count(Count {
+                    messages: ended.sum::<Result<u64>>()?,
+                    ..Count::default()
+                })
+            }
             Self::SearchIndex { limit } => {
                 if limit == 0 {
                     return Err(Error::argument("limit", "a number from 1", "0"));
                 }
+                streams::settle_all(writer)?;
                 Reply::Count(Count {
                     messages: search::catch_up(writer, limit)?,
                     ..Count::default()

@@ -1,4 +1,4 @@
-//! The SQL of the store: bots, sessions, messages, search and read-only queries.
+//! The SQL of the store: bots, sessions, messages, streaming replies, search and read-only queries.
 //!
 //! Functions over one SQLite connection. Who calls them decides on connections, transactions and
 //! time: nothing here begins or ends a transaction, opens a file or knows of JavaScript. A function
@@ -7,10 +7,12 @@
 pub mod bots;
 pub(crate) mod cursor;
 pub mod messages;
+pub mod operations;
 pub mod query;
 pub mod schema;
 pub mod search;
 pub mod sessions;
+pub mod streams;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 
@@ -43,7 +45,7 @@ fn fill_random(bytes: &mut [u8]) {
 }
 
 /// The one value of the first row, if there is a row.
-fn value<T: rusqlite::types::FromSql>(
+pub(crate) fn value<T: rusqlite::types::FromSql>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -55,7 +57,7 @@ fn value<T: rusqlite::types::FromSql>(
 }
 
 /// The first row, if there is one.
-fn first<T>(
+pub(crate) fn first<T>(
     connection: &Connection,
     sql: &str,
     params: impl Params,
@@ -68,14 +70,14 @@ fn first<T>(
 }
 
 /// The number that a `SELECT count(*)` gives.
-fn count(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
+pub(crate) fn count(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
     Ok(value::<i64>(connection, sql, params)?
         .and_then(|rows| u64::try_from(rows).ok())
         .unwrap_or(0))
 }
 
 /// Runs a statement and counts the rows that it changed itself, without triggers and cascades.
-fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
+pub(crate) fn execute(connection: &Connection, sql: &str, params: impl Params) -> Result<u64> {
     Ok(connection.prepare_cached(sql)?.execute(params)? as u64)
 }
 

@@ -95,6 +95,10 @@ pub fn guarded<T>(
 
 fn authorize(context: AuthContext<'_>) -> Authorization {
     match context.action {
+        // Raw pages hold what rows do not: deleted texts, for one.
+        AuthAction::Read { table_name, .. } if table_name.eq_ignore_ascii_case("sqlite_dbpage") => {
+            Authorization::Deny
+        }
         AuthAction::Select | AuthAction::Read { .. } | AuthAction::Recursive => {
             Authorization::Allow
         }

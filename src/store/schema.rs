@@ -52,7 +52,11 @@ pub const fn header_bytes() -> usize {
     HEADER_BYTES
 }
 
-fn judge_versions(application_id: i32, schema_version: i32, path: &str) -> Result<Found> {
+pub(crate) fn judge_versions(
+    application_id: i32,
+    schema_version: i32,
+    path: &str,
+) -> Result<Found> {
     if application_id != APPLICATION_ID {
         return Err(not_a_store(
             path,
@@ -115,16 +119,51 @@ pub fn schema_version(connection: &Connection) -> Result<i32> {
     Ok(connection.query_row("PRAGMA user_version", [], |row| row.get(0))?)
 }
 
+/// Notes which owner has written to the file last.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn write_epoch(connection: &Connection, epoch: i64) -> Result<()> {
+    let sql = "UPDATE store_meta SET value = ?1 WHERE name = 'epoch'";
+    connection
+        .prepare_cached(sql)?
+        .execute([epoch.to_string()])?;
+    Ok(())
+}
+
+/// When the file was sealed last, epoch milliseconds.
+///
+/// # Errors
+/// What reading can fail with.
+pub fn sealed_at_ms(connection: &Connection) -> Result<Option<i64>> {
+    let sql = "SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'sealed_at'";
+    super::value(connection, sql, [])
+}
+
+/// Notes when the file is sealed.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn write_sealed_at(connection: &Connection, sealed_ms: i64) -> Result<()> {
+    let sql = "INSERT INTO store_meta (name, value) VALUES ('sealed_at', ?1)
+               ON CONFLICT (name) DO UPDATE SET value = excluded.value";
+    connection
+        .prepare_cached(sql)?
+        .execute([sealed_ms.to_string()])?;
+    Ok(())
+}
+
 /// One transaction in rollback mode, so that page 1 is in the file before there is a WAL: SQLite
-/// throws a WAL away that lies beside a file without pages.
+/// throws a WAL away that lies beside a file without pages. Truly one: setting `auto_vacuum` writes
+/// page 1, and outside of the transaction a crash would leave a file that nobody calls a store.
 fn create(connection: &Connection) -> Result<()> {
     let mut reserved_bytes = RESERVED_BYTES;
     connection.file_control(None::<&str>, FileControl::ReserveBytes(&mut reserved_bytes))?;
     connection.execute_batch(&format!(
         "PRAGMA page_size = {PAGE_SIZE_BYTES};
-         PRAGMA auto_vacuum = INCREMENTAL;
          PRAGMA synchronous = EXTRA;
-         BEGIN IMMEDIATE;
+         BEGIN;
+         PRAGMA auto_vacuum = INCREMENTAL;
          {SCHEMA}
          INSERT INTO store_meta (name, value)
          VALUES ('generation', lower(hex(randomblob(16)))), ('epoch', '0'),
@@ -158,6 +197,25 @@ pub fn configure(connection: &Connection, cache_kib: u32, synchronous: &str) -> 
          PRAGMA synchronous = {synchronous};"
     ))?;
     Ok(())
+}
+
+/// Every table, index, view and trigger by its name, with its SQL as SQLite keeps it.
+pub(crate) fn definitions() -> impl Iterator<Item = (&'static str, &'static str)> {
+    // A statement begins and ends on lines that are not indented.
+    let starts = SCHEMA.match_indices("\nCREATE ").map(|(at, _)| at + 1);
+    starts.filter_map(|start| {
+        let mut end = start;
+        for line in SCHEMA[start..].split_inclusive('\n') {
+            end += line.len();
+            if !line.starts_with(' ') && line.trim_end().ends_with(';') {
+                break;
+            }
+        }
+        let sql = SCHEMA[start..end].trim_end().strip_suffix(';')?;
+        let mut words = sql.split_whitespace();
+        words.find(|word| matches!(*word, "TABLE" | "INDEX" | "VIEW" | "TRIGGER"))?;
+        Some((words.next()?, sql))
+    })
 }
 
 /// Table and column of a check, told from its name `<table>_<column>_<rule>`.
@@ -208,6 +266,24 @@ mod tests {
                 "{name}: no column {column}"
             );
         }
+    }
+
+    #[test]
+    fn the_definitions_are_what_a_new_file_holds() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(SCHEMA).unwrap();
+        let mut statement = connection
+            .prepare("SELECT name, sql FROM sqlite_schema WHERE sql IS NOT NULL AND name NOT GLOB 'messages_fts_*' ORDER BY rowid")
+            .unwrap();
+        let made: Vec<(String, String)> = statement
+            .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap()
+            .collect::<rusqlite::Result<_>>()
+            .unwrap();
+        let told: Vec<(String, String)> = definitions()
+            .map(|(name, sql)| (name.to_owned(), sql.to_owned()))
+            .collect();
+        assert_eq!(told, made);
     }
 
     #[test]

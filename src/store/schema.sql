@@ -94,19 +94,33 @@ CREATE TRIGGER messages_close_gap AFTER DELETE ON messages BEGIN
   UPDATE messages SET parent = OLD.parent WHERE parent = OLD.key AND parent <> key - 1;
 END;
 
--- Deltas of a reply under way, folded into its message at the end.
+-- Replies under way, and how far each has come in its message's own row: deltas before next_number are in
+-- it. With ended_at, the reply broke off because its client was gone; should that come back, it goes on.
 CREATE TABLE message_streams (
-  message    INTEGER NOT NULL PRIMARY KEY REFERENCES messages (key) ON DELETE CASCADE,
-  client     TEXT NOT NULL,
-  started_at INTEGER NOT NULL
+  key         INTEGER PRIMARY KEY,
+  message     INTEGER NOT NULL UNIQUE REFERENCES messages (key) ON DELETE CASCADE,
+  client      TEXT NOT NULL,
+  started_at  INTEGER NOT NULL,
+  ended_at    INTEGER,
+  next_number INTEGER NOT NULL DEFAULT 0,
+  -- Bytes of the parts as JSON, at most.
+  size_bytes  INTEGER NOT NULL DEFAULT 2,
+  -- Type of the message's last part, where the next delta may still extend it.
+  growing     TEXT
 ) STRICT;
+-- What has come since. The key is stream key << 32 | number of the last delta in the row, so that an append
+-- is one cell at the end of its stream's own range: no index, no foreign key to look up, one page.
 CREATE TABLE message_deltas (
-  message INTEGER NOT NULL REFERENCES messages (key) ON DELETE CASCADE,
-  number  INTEGER NOT NULL,
-  type    TEXT NOT NULL,
-  delta   TEXT NOT NULL,
-  PRIMARY KEY (message, number)
-) STRICT, WITHOUT ROWID;
+  key        INTEGER PRIMARY KEY,
+  -- NULL: the delta is a whole part, as JSON.
+  type       TEXT,
+  delta      TEXT NOT NULL,
+  -- As that of message_streams, with this row in it.
+  size_bytes INTEGER NOT NULL
+) STRICT;
+CREATE TRIGGER message_streams_drop_deltas AFTER DELETE ON message_streams BEGIN
+  DELETE FROM message_deltas WHERE key BETWEEN OLD.key << 32 AND (OLD.key << 32) + 4294967295;
+END;
 
 -- Attachments by content, outside of the rows.
 CREATE TABLE blobs (
@@ -127,15 +141,16 @@ CREATE TABLE attachments (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX attachments_blob ON attachments (blob);
 
--- What was done already, written with the change itself, so that a repeated call finds its result.
+-- Writes that may be sent again, recorded with the change itself: which rows each gave.
+-- Read through from time to time to forget the old ones, so there is no index on their time.
 CREATE TABLE operations (
-  id             TEXT NOT NULL PRIMARY KEY,
-  arguments_hash BLOB NOT NULL,
-  result         BLOB,
-  epoch          INTEGER NOT NULL,
-  created_at     INTEGER NOT NULL
+  id          TEXT NOT NULL PRIMARY KEY,
+  fingerprint INTEGER NOT NULL,
+  epoch       INTEGER NOT NULL,
+  created_at  INTEGER NOT NULL,
+  kind        TEXT NOT NULL,
+  result      TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX operations_created_at ON operations (created_at);
 
 -- Full-text search. The index follows in batches; these two tables say what it lacks:
 -- search_pending, from which key on a session's messages are not in it yet;

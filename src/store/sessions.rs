@@ -9,7 +9,7 @@ use super::cursor::{self, Position, Start};
 use super::messages::{self, key_range, summary};
 use super::{
     Writer, bots, check_json, check_named, check_optional, count, execute, first, page_rows,
-    search, value,
+    search, streams, value,
 };
 use crate::error::{Code, Error, Result};
 use crate::model::{
@@ -291,7 +291,8 @@ pub fn update(writer: Writer<'_>, id: &str, patch: &SessionPatch) -> Result<Sess
     expect(connection, id)
 }
 
-/// Makes a new session from the active path up to a message, copying what is not in the trash.
+/// Makes a new session from the active path up to a message, copying what is not in the trash. Of a
+/// reply under way it takes what has come, as `incomplete`.
 ///
 /// # Errors
 /// `NOT_FOUND`.
@@ -299,6 +300,7 @@ pub fn fork(writer: Writer<'_>, session_id: &str, message_id: &str) -> Result<Se
     let connection = writer.connection;
     let source = expect_key(connection, session_id)?;
     let last = messages::expect_key(connection, source, session_id, message_id)?;
+    streams::settle_session(writer, source)?;
     let id = writer.new_id();
     execute(
         connection,
@@ -321,7 +323,7 @@ pub fn fork(writer: Writer<'_>, session_id: &str, message_id: &str) -> Result<Se
            duration_ms, metadata, text, parts)
          SELECT (?1 << 32) + row_number() OVER by_key, ?1, id, bot,
            iif(row_number() OVER by_key = 1, NULL, (?1 << 32) + row_number() OVER by_key - 1),
-           1, role, status, created_at, ?3, finish_reason, error, model, input_tokens, output_tokens,
+           1, role, iif(status = 'streaming', 'incomplete', status), created_at, ?3, finish_reason, error, model, input_tokens, output_tokens,
            reasoning_tokens, cached_tokens, cost_usd, duration_ms, metadata, text, parts
          FROM messages WHERE key IN (SELECT key FROM path) AND deleted_at IS NULL
          WINDOW by_key AS (ORDER BY key)",

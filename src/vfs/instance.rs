@@ -17,25 +17,39 @@ use rsqlite_vfs::{
     OpenedFile, OsCallback, SyncOptions, VfsError, VfsErrorCode, VfsFile, VfsResult, VfsStore,
 };
 
-use super::locks::{HandleId, LockTable};
+use super::VfsOptions;
+use super::checksum::PageChecks;
+use super::disk::with_code;
+use super::figures::Counter;
+use super::locks::HandleId;
 use super::memory::MemoryFile;
+use super::shared_file::{SharedFile, layered};
 use super::storage::{OpenMode, RawFile, Storage};
-use super::wal_index::WalIndex;
+use super::wal_space::Unflushed;
 
 /// What all callbacks of one registered VFS share.
 pub(super) struct Instance {
-    storage: Box<dyn Storage>,
+    pub(super) storage: Box<dyn Storage>,
+    pub(super) options: VfsOptions,
+    pub(super) counter: Rc<Counter>,
     files: RefCell<BTreeMap<String, Weak<SharedFile>>>,
+    /// What is remembered of databases and of WALs, by path, beyond their closing.
+    checks: RefCell<BTreeMap<String, Rc<PageChecks>>>,
+    unflushed: RefCell<BTreeMap<String, Rc<Unflushed>>>,
     next_handle: Cell<HandleId>,
     last_error: RefCell<Option<VfsError>>,
     owner: usize,
 }
 
 impl Instance {
-    pub fn new(storage: impl Storage) -> Self {
+    pub fn new(storage: impl Storage, options: VfsOptions) -> Self {
         Self {
             storage: Box::new(storage),
+            options,
+            counter: Rc::default(),
             files: RefCell::default(),
+            checks: RefCell::default(),
+            unflushed: RefCell::default(),
             next_handle: Cell::new(1),
             last_error: RefCell::default(),
             owner: this_thread(),
@@ -44,7 +58,7 @@ impl Instance {
 
     /// Runs the Rust half of a callback so that neither a panic of the storage
     /// nor a call from a foreign thread gets further than an error code.
-    fn guarded<T>(
+    pub(super) fn guarded<T>(
         &self,
         code: VfsErrorCode,
         action: impl FnOnce() -> VfsResult<T>,
@@ -66,9 +80,24 @@ impl Instance {
         id
     }
 
-    fn open_named(&self, path: &str, options: OpenOptions) -> VfsResult<Rc<SharedFile>> {
-        let known = self.files.borrow().get(path).and_then(Weak::upgrade);
-        if let Some(file) = known {
+    /// The file at a path, if it is open.
+    pub fn open_file(&self, path: &str) -> Option<Rc<SharedFile>> {
+        self.files.borrow().get(path).and_then(Weak::upgrade)
+    }
+
+    /// What is remembered of the pages of a database.
+    pub fn checks(&self, path: &str) -> Rc<PageChecks> {
+        Rc::clone(self.checks.borrow_mut().entry(path.into()).or_default())
+    }
+
+    /// What is remembered of the flushes of a WAL.
+    pub fn unflushed(&self, path: &str) -> Rc<Unflushed> {
+        Rc::clone(self.unflushed.borrow_mut().entry(path.into()).or_default())
+    }
+
+    /// The file at a path, opened where it is not open.
+    pub fn open_named(&self, path: &str, options: OpenOptions) -> VfsResult<Rc<SharedFile>> {
+        if let Some(file) = self.open_file(path) {
             if options.exclusive() {
                 return Err(VfsError::new(
                     VfsErrorCode::CantOpen,
@@ -78,6 +107,7 @@ impl Instance {
             return Ok(file);
         }
         let (raw, read_only) = self.open_raw(path, options)?;
+        let raw = layered(self, raw, path, options.kind())?;
         let file = Rc::new(SharedFile::new(raw, read_only, Some(path.into())));
         self.files
             .borrow_mut()
@@ -111,6 +141,24 @@ impl Instance {
         }
     }
 
+    /// Ends one use of a file: the last one closes it.
+    pub fn let_go(&self, path: &str, file: Rc<SharedFile>) {
+        let is_current = self.is_current(path, &file);
+        let is_last = Rc::strong_count(&file) == 1;
+        drop(file);
+        if is_current && is_last {
+            self.forget(path);
+        }
+    }
+
+    /// Not so where a file of the same name has taken the place of a deleted one.
+    fn is_current(&self, path: &str, file: &Rc<SharedFile>) -> bool {
+        self.files
+            .borrow()
+            .get(path)
+            .is_some_and(|current| std::ptr::eq(current.as_ptr(), Rc::as_ptr(file)))
+    }
+
     fn forget(&self, path: &str) {
         self.files.borrow_mut().remove(path);
     }
@@ -137,32 +185,6 @@ impl OsCallback for Instance {
     }
 }
 
-/// One file of the storage, open once and shared by its handles.
-struct SharedFile {
-    raw: RefCell<Box<dyn RawFile>>,
-    read_only: bool,
-    /// `None` for an anonymous temporary file.
-    path: Option<String>,
-    /// Whether the file's name is known to be durable. Not so at first, even for
-    /// a file that was there: whoever made it may have died before its sync.
-    name_is_durable: Cell<bool>,
-    locks: RefCell<LockTable>,
-    wal_index: RefCell<WalIndex>,
-}
-
-impl SharedFile {
-    fn new(raw: Box<dyn RawFile>, read_only: bool, path: Option<String>) -> Self {
-        Self {
-            raw: RefCell::new(raw),
-            read_only,
-            name_is_durable: Cell::new(path.is_none()),
-            path,
-            locks: RefCell::default(),
-            wal_index: RefCell::default(),
-        }
-    }
-}
-
 /// One file handle of SQLite: a connection's view of a [`SharedFile`].
 pub(super) struct FileHandle {
     instance: Rc<Instance>,
@@ -177,12 +199,8 @@ impl FileHandle {
         code: VfsErrorCode,
         action: impl FnOnce(&mut dyn RawFile) -> VfsResult<T>,
     ) -> VfsResult<T> {
-        self.instance.guarded(code, || {
-            let mut raw = self.file.raw.try_borrow_mut().map_err(|_| {
-                VfsError::new(code, "the storage called back into its own file".into())
-            })?;
-            action(&mut **raw)
-        })
+        self.instance
+            .guarded(code, || self.file.with_raw(code, action))
     }
 
     fn refuse_if_read_only(&self) -> VfsResult<()> {
@@ -261,18 +279,9 @@ impl VfsFile for FileHandle {
     }
 
     fn sync(&mut self, options: SyncOptions) -> VfsResult<()> {
-        self.with_raw(VfsErrorCode::IoSync, |raw| raw.sync(options.data_only))?;
-        let Some(path) = &self.file.path else {
-            return Ok(());
-        };
-        if self.file.name_is_durable.get() {
-            return Ok(());
-        }
-        self.instance.guarded(VfsErrorCode::IoDirectorySync, || {
-            self.instance.storage.sync_directory(path)
-        })?;
-        self.file.name_is_durable.set(true);
-        Ok(())
+        self.instance.guarded(VfsErrorCode::IoSync, || {
+            self.file.sync(&self.instance, options.data_only)
+        })
     }
 
     fn size(&self) -> VfsResult<u64> {
@@ -332,7 +341,14 @@ impl VfsStore for Store {
         let options = request.options;
         instance.guarded(VfsErrorCode::CantOpen, || {
             let file = match request.filename {
-                Some(name) => instance.open_named(name.path(), options)?,
+                Some(name) => {
+                    let path = name.path();
+                    if options.kind() == Some(FileKind::Wal) && instance.open_file(path).is_none() {
+                        // What is found counts: it is for who comes before to cut it.
+                        instance.unflushed(path).reset();
+                    }
+                    instance.open_named(path, options)?
+                }
                 None => Rc::new(SharedFile::new(
                     Box::new(MemoryFile::default()),
                     false,
@@ -372,22 +388,14 @@ impl VfsStore for Store {
             file.locks.borrow_mut().release(handle.id);
             file.wal_index.borrow_mut().unmap(handle.id);
             drop(handle);
-            let Some(path) = &file.path else {
+            let Some(path) = file.path.clone() else {
                 return Ok(());
             };
-            // A file of the same name may have taken the place of a deleted one.
-            let is_current = instance
-                .files
-                .borrow()
-                .get(path)
-                .is_some_and(|current| std::ptr::eq(current.as_ptr(), Rc::as_ptr(&file)));
-            let path = path.clone();
-            let is_last = Rc::strong_count(&file) == 1;
-            drop(file);
-            if is_current && (is_last || options.delete_on_close()) {
+            if !options.delete_on_close() {
+                instance.let_go(&path, file);
+            } else if instance.is_current(&path, &file) {
                 instance.forget(&path);
-            }
-            if is_current && options.delete_on_close() {
+                drop(file);
                 instance.storage.delete(&path, false)?;
             }
             Ok(())
@@ -408,15 +416,6 @@ impl VfsStore for Store {
             instance.forget(name);
             Ok(())
         })
-    }
-}
-
-/// The same error under another SQLite code.
-fn with_code(error: VfsError, code: VfsErrorCode) -> VfsError {
-    let renamed = VfsError::new(code, error.message().to_owned().into());
-    match error.system_error() {
-        Some(number) => renamed.with_system_error(number),
-        None => renamed,
     }
 }
 

@@ -10,7 +10,10 @@
 //!          │  shared by path:  rollback lock levels   (locks.rs)
 //!          │                   WAL index and its slots (wal_index.rs)
 //!          ▼
-//!  RawFile, one per path               (storage.rs)
+//!  database: page checksums            (checksum.rs)
+//!  WAL: a transaction in one write     (wal_buffer.rs), space ahead (wal_space.rs)
+//!          ▼
+//!  RawFile, one per path               (storage.rs), counted (disk.rs)
 //!          │
 //!  MemoryStorage | NativeStorage | NodeStorage
 //! ```
@@ -25,7 +28,10 @@
 //!   once. Connections, storage and waiting all live in one thread, so the holder
 //!   could not let go meanwhile.
 //! - A `sync` reaches the storage as it comes. The first sync of a file after its
-//!   opening also makes the file's name durable.
+//!   opening also makes the file's name durable. After one that failed, none
+//!   succeeds until the file is closed and opened again.
+//! - A commit reaches the storage in one write, before SQLite hears of it.
+//! - What an owner asks beside SQLite (flushing, judging, cutting) is in upkeep.rs.
 //! - Temporary files of SQLite live in memory, whatever the storage.
 //! - Everything is bound to the thread that registered the VFS.
 //!
@@ -62,8 +68,11 @@ use rusqlite::OpenFlags;
 use self::instance::{Instance, Store};
 
 mod callbacks;
+pub(crate) mod checksum;
 #[doc(hidden)]
 pub mod conformance;
+mod disk;
+mod figures;
 mod instance;
 mod locks;
 mod memory;
@@ -72,9 +81,18 @@ mod native;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod node;
 mod os;
+mod shared_file;
+#[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
+#[doc(hidden)]
+pub mod simulated;
 mod storage;
+mod upkeep;
+mod wal_buffer;
 mod wal_index;
+mod wal_space;
 
+pub use self::checksum::{ChecksumPolicy, DamagedPages};
+pub use self::figures::Figures;
 pub use self::memory::MemoryStorage;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 pub use self::native::NativeStorage;
@@ -82,6 +100,29 @@ pub use self::native::NativeStorage;
 pub use self::node::NodeStorage;
 pub use self::os::SystemOs;
 pub use self::storage::{OpenMode, RawFile, Storage};
+
+/// What a [`Vfs`] does beyond passing calls on. All of it, unless said otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VfsOptions {
+    /// Write the frames of a transaction to the WAL at once, when it commits.
+    pub wal_buffer: bool,
+    /// Grow the WAL ahead of its commits, so that flushing one does not have to
+    /// write the file's length too.
+    pub wal_preallocation: bool,
+    /// Stamp and verify the pages of databases that reserve 8 bytes for it. Without
+    /// it, pages that are written do not match their checksums any more.
+    pub checksums: bool,
+}
+
+impl Default for VfsOptions {
+    fn default() -> Self {
+        Self {
+            wal_buffer: true,
+            wal_preallocation: true,
+            checksums: true,
+        }
+    }
+}
 
 /// One SQLite VFS over one [`Storage`], with a name of its own.
 ///
@@ -99,7 +140,19 @@ impl Vfs {
     ///
     /// What SQLite answers when it cannot register or, at the first use, initialize.
     pub fn register(storage: impl Storage) -> Result<Rc<Self>, RegisterVfsError> {
-        let instance = Rc::new(Instance::new(storage));
+        Self::register_with(storage, VfsOptions::default())
+    }
+
+    /// As [`Vfs::register`], with options.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vfs::register`].
+    pub fn register_with(
+        storage: impl Storage,
+        options: VfsOptions,
+    ) -> Result<Rc<Self>, RegisterVfsError> {
+        let instance = Rc::new(Instance::new(storage, options));
         let name = unique_name(&instance);
         let registration = callbacks::register(&name, Rc::clone(&instance))?;
         Ok(Rc::new(Self {

@@ -7,6 +7,7 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Error as IoError, ErrorKind};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rsqlite_vfs::{OsCallback, SystemErrorCode, VfsError, VfsErrorCode, VfsResult};
 
@@ -127,6 +128,26 @@ impl Storage for NativeStorage {
         })
     }
 
+    fn modified_ms(&self, path: &str) -> VfsResult<Option<i64>> {
+        let modified = std::fs::metadata(path).and_then(|metadata| metadata.modified());
+        match modified {
+            Ok(time) => Ok(nearest_ms(time)),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(VfsErrorCode::IoStat, "time of", path, &error)),
+        }
+    }
+
+    #[cfg(unix)]
+    fn identity(&self, path: &str) -> VfsResult<Option<String>> {
+        use std::os::unix::fs::MetadataExt;
+
+        match std::fs::metadata(path) {
+            Ok(metadata) => Ok(Some(format!("{}:{}", metadata.dev(), metadata.ino()))),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(failed(VfsErrorCode::IoStat, "identity of", path, &error)),
+        }
+    }
+
     fn os(&self) -> &dyn OsCallback {
         &self.os
     }
@@ -224,6 +245,36 @@ impl RawFile for NativeFile {
             .metadata()
             .map(|metadata| metadata.len())
             .map_err(|error| failed(VfsErrorCode::IoStat, "size of", &self.path, &error))
+    }
+
+    fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
+        let distance = Duration::from_millis(modified_ms.unsigned_abs());
+        let time = if modified_ms < 0 {
+            SystemTime::UNIX_EPOCH.checked_sub(distance)
+        } else {
+            SystemTime::UNIX_EPOCH.checked_add(distance)
+        };
+        let Some(time) = time else {
+            return Ok(false);
+        };
+        self.file
+            .set_modified(time)
+            .and_then(|()| self.file.metadata()?.modified())
+            .map(|kept| nearest_ms(kept) == Some(modified_ms))
+            .map_err(|error| failed(VfsErrorCode::Io, "set the time of", &self.path, &error))
+    }
+}
+
+/// Milliseconds since 1970-01-01 UTC, rounded: who sets a time by a floating-point
+/// number may miss by less than a microsecond.
+fn nearest_ms(time: SystemTime) -> Option<i64> {
+    let ms = |distance: Duration| {
+        let half = Duration::from_micros(500);
+        i64::try_from(distance.checked_add(half)?.as_millis()).ok()
+    };
+    match time.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) => ms(since),
+        Err(before) => ms(before.duration()).map(|ms| -ms),
     }
 }
 

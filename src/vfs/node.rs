@@ -6,7 +6,7 @@
 //! checked against 2^53 - 1 on the way out, counts and sizes on the way back.
 //! That no other process has the file is for the host to see to.
 
-use js_sys::{Object, Reflect};
+use js_sys::{BigInt, Object, Reflect};
 use rsqlite_vfs::{OsCallback, SystemErrorCode, VfsError, VfsErrorCode, VfsResult};
 use wasm_bindgen::prelude::*;
 
@@ -49,6 +49,8 @@ extern "C" {
     fn fdatasync_sync(this: &NodeFs, fd: f64) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = fstatSync)]
     fn fstat_sync(this: &NodeFs, fd: f64) -> Result<Stats, JsValue>;
+    #[wasm_bindgen(method, structural, catch, js_name = futimesSync)]
+    fn futimes_sync(this: &NodeFs, fd: f64, accessed: f64, modified: f64) -> Result<(), JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = statSync)]
     fn stat_sync(this: &NodeFs, path: &str, options: &Object) -> Result<JsValue, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = unlinkSync)]
@@ -59,6 +61,8 @@ extern "C" {
     type Stats;
     #[wasm_bindgen(method, structural, catch, getter)]
     fn size(this: &Stats) -> Result<f64, JsValue>;
+    #[wasm_bindgen(method, structural, catch, getter, js_name = mtimeMs)]
+    fn mtime_ms(this: &Stats) -> Result<f64, JsValue>;
     #[wasm_bindgen(method, structural, catch, js_name = isDirectory)]
     fn is_directory(this: &Stats) -> Result<bool, JsValue>;
 }
@@ -182,11 +186,8 @@ impl Storage for NodeStorage {
     }
 
     fn exists(&self, path: &str) -> VfsResult<bool> {
-        let options = Object::new();
-        let found = Reflect::set(&options, &"throwIfNoEntry".into(), &JsValue::FALSE)
-            .and_then(|_| self.fs.stat_sync(path, &options));
-        match found {
-            Ok(stats) => Ok(!stats.is_undefined()),
+        match self.stat(path, false) {
+            Ok(stats) => Ok(stats.is_some()),
             Err(error) => Err(failed(VfsErrorCode::IoAccess, "look for", path, &error)),
         }
     }
@@ -216,12 +217,51 @@ impl Storage for NodeStorage {
         resolved.map_err(|error| failed(VfsErrorCode::CantOpen, "resolve", path, &error))
     }
 
+    fn modified_ms(&self, path: &str) -> VfsResult<Option<i64>> {
+        let stats = self
+            .stat(path, false)
+            .map_err(|error| failed(VfsErrorCode::IoStat, "time of", path, &error))?;
+        let Some(stats) = stats else {
+            return Ok(None);
+        };
+        stats
+            .unchecked_into::<Stats>()
+            .mtime_ms()
+            .map(nearest_ms)
+            .map_err(|error| failed(VfsErrorCode::IoStat, "time of", path, &error))
+    }
+
+    fn identity(&self, path: &str) -> VfsResult<Option<String>> {
+        // As big integers: inodes may be beyond what a double counts.
+        let stats = self
+            .stat(path, true)
+            .map_err(|error| failed(VfsErrorCode::IoStat, "identity of", path, &error))?;
+        Ok(stats.and_then(|stats| {
+            let number = |name: &str| {
+                let number = Reflect::get(&stats, &name.into()).ok()?;
+                Some(String::from(
+                    number.dyn_into::<BigInt>().ok()?.to_string(10).ok()?,
+                ))
+            };
+            Some(format!("{}:{}", number("dev")?, number("ino")?))
+        }))
+    }
+
     fn os(&self) -> &dyn OsCallback {
         &self.os
     }
 }
 
 impl NodeStorage {
+    /// What the system knows of a file; nothing where there is none.
+    fn stat(&self, path: &str, big_integers: bool) -> Result<Option<JsValue>, JsValue> {
+        let options = Object::new();
+        Reflect::set(&options, &"throwIfNoEntry".into(), &JsValue::FALSE)?;
+        Reflect::set(&options, &"bigint".into(), &big_integers.into())?;
+        let stats = self.fs.stat_sync(path, &options)?;
+        Ok((!stats.is_undefined()).then_some(stats))
+    }
+
     /// The directory of a path, and the name in it. A backslash parts names only
     /// where the current directory shows that this is not a Unix.
     fn split<'a>(&self, path: &'a str) -> (&'a str, &'a str) {
@@ -319,6 +359,24 @@ impl RawFile for NodeFile {
             )
         })
     }
+
+    fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
+        let Some(seconds) = exact_double(modified_ms.unsigned_abs()).map(|ms| {
+            // Node takes seconds. What that rounds away is less than a microsecond.
+            if modified_ms < 0 {
+                -ms / 1000.0
+            } else {
+                ms / 1000.0
+            }
+        }) else {
+            return Ok(false);
+        };
+        self.fs
+            .futimes_sync(self.fd, seconds, seconds)
+            .and_then(|()| self.fs.fstat_sync(self.fd)?.mtime_ms())
+            .map(|kept| nearest_ms(kept) == Some(modified_ms))
+            .map_err(|error| failed(VfsErrorCode::Io, "set the time of", &self.path, &error))
+    }
 }
 
 impl NodeFile {
@@ -374,6 +432,12 @@ fn from_double(value: f64) -> Option<u64> {
     }
     // Exact: a non-negative whole number within the range just checked.
     Some(value as u64)
+}
+
+/// The whole number of milliseconds that a time of Node's is nearest to.
+fn nearest_ms(ms: f64) -> Option<i64> {
+    let distance = i64::try_from(from_double(ms.abs().round())?).ok()?;
+    Some(if ms < 0.0 { -distance } else { distance })
 }
 
 fn checked_count(count: f64, at_most: usize) -> Option<usize> {

@@ -46,6 +46,14 @@ pub trait RawFile: 'static {
 
     /// Size in bytes.
     fn size_bytes(&self) -> VfsResult<u64>;
+
+    /// Sets the time of the last change, in milliseconds since 1970-01-01 UTC, and
+    /// gives whether [`Storage::modified_ms`] will answer with exactly that.
+    /// A storage that keeps no times answers `false`, which is the default.
+    fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
+        let _ = modified_ms;
+        Ok(false)
+    }
 }
 
 /// A place that holds files: memory, a native file system, `node:fs`.
@@ -87,6 +95,22 @@ pub trait Storage: 'static {
     /// its directory must.
     fn full_path(&self, path: &str) -> VfsResult<String>;
 
+    /// When the file was last changed, to the nearest millisecond since 1970-01-01
+    /// UTC. `None` where there is no such file, or where no times are kept, which
+    /// is the default.
+    fn modified_ms(&self, path: &str) -> VfsResult<Option<i64>> {
+        let _ = path;
+        Ok(None)
+    }
+
+    /// What tells the file at `path` from any other that takes its place, while
+    /// one of the two exists: device and inode, say. `None` where there is no such
+    /// file, or where files have no identity, which is the default.
+    fn identity(&self, path: &str) -> VfsResult<Option<String>> {
+        let _ = path;
+        Ok(None)
+    }
+
     /// Clock, randomness and sleep.
     fn os(&self) -> &dyn OsCallback;
 }
@@ -111,6 +135,14 @@ impl<S: Storage + ?Sized> Storage for Rc<S> {
 
     fn full_path(&self, path: &str) -> VfsResult<String> {
         (**self).full_path(path)
+    }
+
+    fn modified_ms(&self, path: &str) -> VfsResult<Option<i64>> {
+        (**self).modified_ms(path)
+    }
+
+    fn identity(&self, path: &str) -> VfsResult<Option<String>> {
+        (**self).identity(path)
     }
 
     fn os(&self) -> &dyn OsCallback {

@@ -9,14 +9,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer};
 use wasm_bindgen::{JsCast, JsValue};
 
-use super::{durability_of, pack};
-use crate::engine::{Durability, Request};
+use super::durability_of;
+use crate::engine::{Job, Options, PoolOptions, Purpose, Request};
 use crate::error::{Code, Error, Result};
 use crate::model::{
     BotPatch, DeleteFilter, Field, MessageList, MessagePatch, NewBot, NewMessage, NewSession,
     PageOptions, Search, SessionFilter, SessionPatch, Usage,
 };
 use crate::store::query::QueryParams;
+use crate::store::streams::{Delta, NewStream, StreamEnd};
 
 /// Times reach JavaScript's limits, ±8.64e15 ms, which a f64 holds exactly.
 type Millis = f64;
@@ -49,6 +50,26 @@ fn field<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Empty {}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Begin {
+    lease_ms: f64,
+    #[serde(default)]
+    indexed: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplaceWrite {
+    offset: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ReplaceStep {
+    keep: String,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -251,6 +272,67 @@ struct UsageFields {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+struct MessagesStart {
+    session_id: String,
+    role: Option<String>,
+    id: Option<String>,
+    #[serde(default, deserialize_with = "field")]
+    bot_id: Field<String>,
+    #[serde(default, deserialize_with = "field")]
+    parent_id: Field<String>,
+    model: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<Millis>,
+    #[serde(default)]
+    client: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesRegenerate {
+    session_id: String,
+    id: String,
+    new_id: Option<String>,
+    model: Option<String>,
+    metadata: Option<String>,
+    created_at: Option<Millis>,
+    #[serde(default)]
+    client: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesAppend {
+    session_id: String,
+    id: String,
+    first_number: f64,
+    deltas: Vec<DeltaFields>,
+}
+
+/// More text of a part of a type, or a whole part as JSON.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeltaFields {
+    r#type: Option<String>,
+    text: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct MessagesEnd {
+    session_id: String,
+    id: String,
+    first_number: f64,
+    #[serde(default)]
+    deltas: Vec<DeltaFields>,
+    text: Option<String>,
+    parts: Option<String>,
+    usage: Option<UsageFields>,
+    finish_reason: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct SearchArguments {
     query: String,
     bot_id: Option<String>,
@@ -259,12 +341,6 @@ struct SearchArguments {
     prefix: bool,
     limit: Option<u32>,
     cursor: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SearchIndex {
-    limit: Option<u32>,
 }
 
 fn from<T: DeserializeOwned>(verb: &str, args: JsValue) -> Result<T> {
@@ -278,22 +354,52 @@ fn from<T: DeserializeOwned>(verb: &str, args: JsValue) -> Result<T> {
     })
 }
 
-/// The durability named by the options of an instance.
-pub(super) fn durability(options: JsValue) -> Result<Durability> {
+/// The options of an instance.
+pub(super) fn options(options: JsValue) -> Result<Options> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
-    struct Options {
+    struct Fields {
         durability: Option<String>,
+        pool: Option<PoolFields>,
+        retries: Option<u32>,
+        #[serde(default)]
+        clients_may_return: bool,
     }
-    let options: Options = from("open", options)?;
-    durability_of(options.durability.as_deref())
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct PoolFields {
+        min: Option<usize>,
+        max: Option<usize>,
+        idle_timeout_ms: Option<f64>,
+        acquire_timeout_ms: Option<f64>,
+    }
+    let fields: Fields = from("open", options)?;
+    let mut options = Options::from(durability_of(fields.durability.as_deref())?);
+    if let Some(pool) = fields.pool {
+        let usual = options.pool;
+        options.pool = PoolOptions {
+            min: pool.min.unwrap_or(usual.min),
+            max: pool.max.unwrap_or(usual.max).max(1),
+            idle_timeout_ms: pool.idle_timeout_ms.unwrap_or(usual.idle_timeout_ms),
+            acquire_timeout_ms: pool.acquire_timeout_ms.unwrap_or(usual.acquire_timeout_ms),
+        };
+    }
+    options.clients_may_return = fields.clients_may_return;
+    options.retries = fields.retries.unwrap_or(options.retries);
+    Ok(options)
 }
 
-/// How many messages one call of `search.index` takes on where the caller does not say.
-const INDEX_BATCH: u32 = 1_000;
+/// The job that a verb with its arguments and packed messages is.
+pub(super) fn job(verb: &str, args: JsValue, rows: Option<Vec<u8>>) -> Result<Job> {
+    let request = request(verb, args)?;
+    Ok(match rows {
+        Some(rows) => Job::with_rows(request, rows),
+        None => Job::new(request),
+    })
+}
 
-/// The request that a verb and its arguments are.
-pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<Request<'a>> {
+/// The request that a verb and its arguments are; packed messages are no part of it.
+fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
     Ok(match verb {
         "bots.create" => {
             let bot: BotsCreate = from(verb, args)?;
@@ -442,12 +548,49 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
         }
         "messages.add" => {
             let Empty {} = from(verb, args)?;
-            Request::MessagesAdd(pack::new_messages(rows)?)
+            Request::MessagesAdd(Vec::new())
         }
         "messages.put" => {
             let Empty {} = from(verb, args)?;
-            Request::MessagesPut(pack::new_messages(rows)?)
+            Request::MessagesPut(Vec::new())
         }
+        "tx.begin" => Request::TransactionBegin {
+            lease_ms: from::<Begin>(verb, args)?.lease_ms,
+        },
+        "tx.commit" => Request::TransactionCommit,
+        "tx.rollback" => Request::TransactionRollback,
+        "tx.savepoint" => Request::TransactionSavepoint,
+        "tx.release" => Request::TransactionRelease,
+        "tx.rollbackTo" => Request::TransactionRollbackTo,
+        "snapshot.begin" => {
+            let Begin { lease_ms, indexed } = from(verb, args)?;
+            Request::SnapshotBegin {
+                lease_ms,
+                indexed,
+                purpose: Purpose::Reads,
+            }
+        }
+        "verify.begin" | "backup.begin" => Request::SnapshotBegin {
+            lease_ms: from::<Begin>(verb, args)?.lease_ms,
+            indexed: false,
+            purpose: if verb == "verify.begin" {
+                Purpose::Verify
+            } else {
+                Purpose::Backup
+            },
+        },
+        "snapshot.step" => Request::SnapshotStep,
+        "replace.begin" => Request::ReplaceBegin,
+        "replace.write" => {
+            let ReplaceWrite { offset } = from(verb, args)?;
+            Request::ReplaceWrite {
+                offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
+            }
+        }
+        "replace.step" => Request::ReplaceStep {
+            keep: from::<ReplaceStep>(verb, args)?.keep,
+        },
+        "snapshot.end" => Request::SnapshotEnd,
         "messages.get" => {
             let MessageId { session_id, id } = from(verb, args)?;
             Request::MessagesGet { session_id, id }
@@ -501,7 +644,7 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
             Request::MessagesEdit {
                 session_id,
                 id,
-                content: only_message(rows)?,
+                content: NewMessage::default(),
             }
         }
         "messages.switchTo" => {
@@ -541,6 +684,62 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
             let MessageId { session_id, id } = from(verb, args)?;
             Request::MessagesRestore { session_id, id }
         }
+        "messages.start" => {
+            let start: MessagesStart = from(verb, args)?;
+            Request::MessagesStart {
+                new: NewStream {
+                    session_id: start.session_id,
+                    role: start.role,
+                    id: start.id,
+                    parent_id: start.parent_id,
+                    bot_id: start.bot_id,
+                    model: start.model,
+                    metadata: start.metadata,
+                    created_at_ms: whole_if_given("createdAt", start.created_at)?,
+                },
+                client: start.client,
+            }
+        }
+        "messages.regenerate" => {
+            let again: MessagesRegenerate = from(verb, args)?;
+            Request::MessagesRegenerate {
+                session_id: again.session_id,
+                id: again.id,
+                new: NewStream {
+                    id: again.new_id,
+                    model: again.model,
+                    metadata: again.metadata,
+                    created_at_ms: whole_if_given("createdAt", again.created_at)?,
+                    ..NewStream::default()
+                },
+                client: again.client,
+            }
+        }
+        "messages.append" => {
+            let append: MessagesAppend = from(verb, args)?;
+            Request::MessagesAppend {
+                session_id: append.session_id,
+                id: append.id,
+                first_number: whole("firstNumber", append.first_number)?,
+                deltas: to_deltas(append.deltas),
+            }
+        }
+        "messages.finish" => {
+            let (session_id, id, end) = to_end(from(verb, args)?)?;
+            Request::MessagesFinish {
+                session_id,
+                id,
+                end,
+            }
+        }
+        "messages.abort" => {
+            let (session_id, id, end) = to_end(from(verb, args)?)?;
+            Request::MessagesAbort {
+                session_id,
+                id,
+                end,
+            }
+        }
         "search" => {
             let SearchArguments {
                 query,
@@ -560,11 +759,6 @@ pub(super) fn request<'a>(verb: &str, args: JsValue, rows: &'a [u8]) -> Result<R
                 page: PageOptions { limit, cursor },
             }
         }
-        "search.index" => Request::SearchIndex {
-            limit: from::<SearchIndex>(verb, args)?
-                .limit
-                .unwrap_or(INDEX_BATCH),
-        },
         "query" => query(&args)?,
         other => {
             return Err(Error::argument(
@@ -625,6 +819,29 @@ fn messages_list(list: MessagesList) -> Result<Request<'static>> {
     })
 }
 
+fn to_deltas(deltas: Vec<DeltaFields>) -> Vec<Delta> {
+    let to_delta = |delta: DeltaFields| match delta.r#type {
+        Some(part_type) => Delta::Grow {
+            part_type,
+            text: delta.text,
+        },
+        None => Delta::Part(delta.text),
+    };
+    deltas.into_iter().map(to_delta).collect()
+}
+
+fn to_end(end: MessagesEnd) -> Result<(String, String, StreamEnd)> {
+    let fields = StreamEnd {
+        first_number: whole("firstNumber", end.first_number)?,
+        deltas: to_deltas(end.deltas),
+        text: end.text,
+        parts: end.parts,
+        usage: end.usage.as_ref().map(to_usage).transpose()?,
+        finish_reason: end.finish_reason,
+    };
+    Ok((end.session_id, end.id, fields))
+}
+
 fn to_usage(usage: &UsageFields) -> Result<Usage> {
     Ok(Usage {
         input_tokens: whole_if_given("usage.inputTokens", usage.input_tokens)?,
@@ -634,18 +851,6 @@ fn to_usage(usage: &UsageFields) -> Result<Usage> {
         cost_usd: usage.cost_usd,
         duration_ms: whole_if_given("usage.durationMs", usage.duration_ms)?,
     })
-}
-
-fn only_message(rows: &[u8]) -> Result<NewMessage<'_>> {
-    let mut messages = pack::new_messages(rows)?;
-    match (messages.pop(), messages.len()) {
-        (Some(message), 0) => Ok(message),
-        (_, more) => Err(Error::argument(
-            "rows",
-            "one message",
-            &(more + 1).to_string(),
-        )),
-    }
 }
 
 fn query(args: &JsValue) -> Result<Request<'static>> {

@@ -4,21 +4,22 @@
 //! of the store, no I/O of its own: files are reached through the `node:fs` that the host hands in.
 
 mod arguments;
-mod pack;
 mod rows;
 
-use js_sys::{Object, Reflect};
+use js_sys::{Array, Object, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
-use crate::engine::{Durability, Engine, Request};
+use crate::engine::{Answer, Call, Durability, Engine, Event, Operation};
 use crate::error::{Code, Detail, Error, Result};
 use crate::model::limits;
+use crate::pack;
 use crate::vfs::{MemoryStorage, NodeStorage};
 
-/// An open store. Everything is synchronous; every error is thrown as `{code, message, details}`.
+/// An open store. Everything is synchronous; every error is thrown as
+/// `{code, message, details, outcome?}`. Times are milliseconds of one clock that never goes back.
 #[wasm_bindgen]
 pub struct Instance {
-    engine: Option<Engine>,
+    engine: Option<Engine<rows::Messages>>,
 }
 
 #[wasm_bindgen]
@@ -32,11 +33,11 @@ impl Instance {
     ) -> std::result::Result<Instance, JsValue> {
         console_error_panic_hook::set_once();
         let open = || {
-            let durability = arguments::durability(options)?;
+            let options = arguments::options(options)?;
             if fs.is_null() || fs.is_undefined() {
-                Engine::open(MemoryStorage::new(), path, durability)
+                Engine::open_with(MemoryStorage::new(), path, options)
             } else {
-                Engine::open(NodeStorage::new(fs), path, durability)
+                Engine::open_with(NodeStorage::new(fs), path, options)
             }
         };
         open()
@@ -46,57 +47,89 @@ impl Instance {
             .map_err(thrown)
     }
 
-    /// Runs one verb and gives its packed reply. `rows` are packed new messages, where the verb takes
-    /// any. With `in_transaction`, inside of the transaction that [`control`](Self::control) began.
-    pub fn call(
+    /// A client is there: a process, a tab, a handle. `name` is what it is called for as long as it
+    /// lives, whoever owns the file.
+    pub fn connect(&mut self, client: u32, name: String) -> std::result::Result<(), JsValue> {
+        self.engine()
+            .map(|engine| engine.connect(client, name))
+            .map_err(thrown)
+    }
+
+    /// A client is gone: its transaction is rolled back, its snapshots end, its calls are dropped.
+    pub fn disconnect(&mut self, now_ms: f64, client: u32) -> std::result::Result<(), JsValue> {
+        self.engine()
+            .map(|engine| engine.disconnect(now_ms, client))
+            .map_err(thrown)
+    }
+
+    /// Takes in a call. Gives the packed reply where it could be answered at once, nothing where it
+    /// waits for [`step`](Self::step). `scope` is 0 or that of a transaction or snapshot, `rows` are
+    /// packed new messages, where the verb takes any. `operation_id`, `attempt` (1 at first) and
+    /// `first_sent_ms` (epoch) are for writes that may be sent again.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "an object would have to be taken apart, call by call"
+    )]
+    pub fn submit(
         &mut self,
-        in_transaction: bool,
+        now_ms: f64,
+        call: f64,
+        client: u32,
+        scope: u32,
         verb: &str,
+        deadline_ms: f64,
         args: JsValue,
         rows: Option<Vec<u8>>,
-    ) -> std::result::Result<Vec<u8>, JsValue> {
-        let rows = rows.unwrap_or_default();
-        self.run(in_transaction, verb, args, &rows).map_err(thrown)
-    }
-
-    fn run(
-        &mut self,
-        in_transaction: bool,
-        verb: &str,
-        args: JsValue,
-        rows: &[u8],
-    ) -> Result<Vec<u8>> {
-        let engine = self.engine()?;
-        if verb == "info" {
-            return Ok(pack::table(&rows::info(engine.info())));
-        }
-        let request: Request<'_> = arguments::request(verb, args, rows)?;
-        let mut messages = rows::Messages::default();
-        let visit = &mut |message: &crate::model::MessageRef<'_>| messages.push(message);
-        let reply = if in_transaction {
-            engine.call_in_transaction(request, visit)?
-        } else {
-            engine.call(request, visit)?
-        };
-        rows::encode(&reply, messages)
-    }
-
-    /// Steps of the interactive transaction: `begin`, `commit`, `rollback`, `savepoint`, `release`
-    /// and `rollbackTo`, the last three for the innermost savepoint.
-    pub fn control(&mut self, action: &str) -> std::result::Result<(), JsValue> {
-        let mut act = || {
+        operation_id: Option<String>,
+        attempt: u32,
+        first_sent_ms: f64,
+    ) -> std::result::Result<Option<Vec<u8>>, JsValue> {
+        let submit = || {
             let engine = self.engine()?;
-            match action {
-                "begin" => engine.begin(),
-                "commit" => engine.commit(),
-                "rollback" => engine.rollback(),
-                "savepoint" => engine.savepoint(),
-                "release" => engine.release(),
-                "rollbackTo" => engine.rollback_to(),
-                other => Err(Error::argument("action", "a step of a transaction", other)),
+            if verb == "info" {
+                return Ok(Some(pack::table(&rows::info(engine.info()))));
             }
+            if verb == "stats" {
+                return Ok(Some(pack::table(&engine.stats())));
+            }
+            let call = Call {
+                id: call as u64,
+                client,
+                scope,
+                job: arguments::job(verb, args, rows)?,
+                operation: operation_id.map(|id| Operation {
+                    id,
+                    attempt,
+                    first_sent_ms: first_sent_ms as i64,
+                }),
+                timeout_ms: deadline_ms - now_ms,
+            };
+            engine.submit(now_ms, call)?.map(encode).transpose()
         };
-        act().map_err(thrown)
+        submit().map_err(thrown)
+    }
+
+    /// Takes a call that waits out of its queue; it settles as aborted.
+    pub fn cancel(&mut self, call: f64) -> std::result::Result<(), JsValue> {
+        self.engine()
+            .map(|engine| engine.cancel(call as u64))
+            .map_err(thrown)
+    }
+
+    /// Does what is due and gives when to call again; nothing where there is no need before the
+    /// next call comes.
+    pub fn step(&mut self, now_ms: f64) -> std::result::Result<Option<f64>, JsValue> {
+        self.engine()
+            .map(|engine| engine.step(now_ms))
+            .map_err(thrown)
+    }
+
+    /// What happened since the last time, in order: `{call, client, reply}` or `{call, client, error}`
+    /// for calls that have settled, `{client, scope, lost}` for transactions and snapshots that ended
+    /// early, `{notice, message}` for the rest.
+    pub fn take(&mut self) -> std::result::Result<Array, JsValue> {
+        let events = self.engine().map_err(thrown)?.take();
+        Ok(events.into_iter().map(event).collect())
     }
 
     /// Moves what is in the log into the file and closes it. Calls after the first do nothing.
@@ -107,11 +140,47 @@ impl Instance {
             .map_err(thrown)
     }
 
-    fn engine(&mut self) -> Result<&mut Engine> {
+    fn engine(&mut self) -> Result<&mut Engine<rows::Messages>> {
         self.engine
             .as_mut()
             .ok_or_else(|| Error::new(Code::StoreClosed, "the store is closed"))
     }
+}
+
+fn encode(answer: Answer<rows::Messages>) -> Result<Vec<u8>> {
+    rows::encode(&answer.reply, answer.messages)
+}
+
+fn event(event: Event<rows::Messages>) -> JsValue {
+    let plain = Object::new();
+    match event {
+        Event::Reply {
+            call,
+            client,
+            result,
+        } => {
+            set(&plain, "call", &JsValue::from_f64(call as f64));
+            set(&plain, "client", &JsValue::from(client));
+            match result.and_then(encode) {
+                Ok(reply) => set(&plain, "reply", &Uint8Array::from(&reply[..]).into()),
+                Err(error) => set(&plain, "error", &thrown(error)),
+            }
+        }
+        Event::Lost {
+            client,
+            scope,
+            error,
+        } => {
+            set(&plain, "client", &JsValue::from(client));
+            set(&plain, "scope", &JsValue::from(scope));
+            set(&plain, "lost", &thrown(error));
+        }
+        Event::Notice { kind, message } => {
+            set(&plain, "notice", &JsValue::from_str(kind));
+            set(&plain, "message", &JsValue::from_str(&message));
+        }
+    }
+    plain.into()
 }
 
 /// Every error code there is.
@@ -138,9 +207,10 @@ pub(crate) fn durability_of(word: Option<&str>) -> Result<Durability> {
     match word {
         None | Some("strict") => Ok(Durability::Strict),
         Some("relaxed") => Ok(Durability::Relaxed),
+        Some("memory") => Ok(Durability::Memory),
         Some(other) => Err(Error::argument(
             "durability",
-            "\"strict\" or \"relaxed\"",
+            "\"strict\", \"relaxed\" or \"memory\"",
             &format!("{other:?}"),
         )),
     }
@@ -160,6 +230,9 @@ fn thrown(error: Error) -> JsValue {
     set(&plain, "code", &JsValue::from_str(error.code().as_str()));
     set(&plain, "message", &JsValue::from_str(error.message()));
     set(&plain, "details", &details);
+    if let Some(outcome) = error.outcome() {
+        set(&plain, "outcome", &JsValue::from_str(outcome.as_str()));
+    }
     plain.into()
 }
 

@@ -2,10 +2,10 @@
 
 use rusqlite::types::Value;
 
-use super::pack::{self, Numbers, Texts};
-use crate::engine::{Info, Reply, Table};
+use crate::engine::{Collect, Info, Reply, Table};
 use crate::error::Result;
 use crate::model::{Bot, Count, MessageRef, PageEnds, SearchHit, Session, TreeNode};
+use crate::pack::{self, Numbers, Texts};
 use crate::store::check_reply;
 
 const BOTS: u32 = 1;
@@ -69,6 +69,12 @@ impl Messages {
     }
 }
 
+impl Collect for Messages {
+    fn message(&mut self, message: &MessageRef<'_>) {
+        self.push(message);
+    }
+}
+
 /// Packs a reply; `messages` are those that its call handed to the visitor.
 pub(super) fn encode(reply: &Reply, messages: Messages) -> Result<Vec<u8>> {
     Ok(match reply {
@@ -86,16 +92,24 @@ pub(super) fn encode(reply: &Reply, messages: Messages) -> Result<Vec<u8>> {
         }
         Reply::Hits(page) => hits(&page.items, &page.ends),
         Reply::Tree(nodes) => tree(nodes),
-        Reply::Count(Count {
-            bots,
-            sessions,
-            messages,
-        }) => {
-            let numbers = [*bots, *sessions, *messages].map(|count| Some(count as f64));
-            columns(COUNT, &[()], &PageEnds::default(), |()| (numbers, []))
-        }
+        Reply::Count(changed) => count(changed),
+        Reply::Scope(scope) => count(&Count {
+            messages: u64::from(*scope),
+            ..Count::default()
+        }),
+        Reply::Done => count(&Count::default()),
         Reply::Table(table) => pack::table(table),
     })
+}
+
+fn count(count: &Count) -> Vec<u8> {
+    let Count {
+        bots,
+        sessions,
+        messages,
+    } = count;
+    let numbers = [*bots, *sessions, *messages].map(|count| Some(count as f64));
+    columns(COUNT, &[()], &PageEnds::default(), |()| (numbers, []))
 }
 
 /// What is known of a store, as one row.
@@ -106,6 +120,8 @@ pub(super) fn info(info: &Info) -> Table {
         sqlite_version,
         page_size_bytes,
         durability,
+        generation,
+        epoch,
     } = info;
     let text = |text: &str| Value::Text(text.to_owned());
     let cells = [
@@ -114,6 +130,8 @@ pub(super) fn info(info: &Info) -> Table {
         ("sqliteVersion", text(sqlite_version)),
         ("pageSizeBytes", Value::Integer(i64::from(*page_size_bytes))),
         ("durability", text(durability.as_str())),
+        ("generation", text(generation)),
+        ("epoch", Value::Integer(*epoch)),
     ];
     let (columns, cells): (Vec<String>, Vec<Value>) = cells
         .into_iter()

@@ -1,6 +1,6 @@
 /** A program that uses the types of the package by import; it is compiled, never run. */
 import { ChatStore, ChatStoreError } from 'chatstore';
-import type { ErrorCode, Message, NewMessage, Page, SearchHit, Session, Transaction } from 'chatstore';
+import type { ErrorCode, Message, MessageStream, NewMessage, Page, SearchHit, Session, Transaction } from 'chatstore';
 
 export async function uses(path: string): Promise<ErrorCode | undefined> {
   // oxlint-disable-next-line typescript/await-thenable -- a compiler that knows Symbol.asyncDispose knows better
@@ -17,6 +17,11 @@ export async function uses(path: string): Promise<ErrorCode | undefined> {
   await store.messages.list({ limit: 5 });
   // @ts-expect-error -- stores are opened, never constructed
   void new ChatStore();
+  const stream: MessageStream = await store.messages.start({ sessionId: session.id }, { flushIntervalMs: 50 });
+  for (const delta of ['a', { type: 'reasoning', delta: 'b' }, { type: 'file', name: 'c' }]) stream.append(delta);
+  const reply: Message = await stream.finish({ usage: { outputTokens: 1 }, finishReason: 'stop' });
+  // @ts-expect-error -- a part without a type
+  (await store.messages.regenerate(reply, { signal: stream.signal })).append({ text: 'x' });
   const page: Page<SearchHit> = await store.search('hello', { prefix: true });
   const rows = await store.query<{ n: number }>('SELECT count(*) AS n FROM messages');
   const n: number | undefined = rows[0]?.n;

@@ -1,18 +1,14 @@
-/** The host with a core of paper: the queue, leases, and what happens when the core dies. */
+/** The host with a core of paper: when it is stepped, what is told to whom, and what happens when the core dies. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 /* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 /* oxlint-disable typescript/only-throw-error -- the core throws plain objects */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { importSource, rejection } from './support.mjs';
+import { importSource } from './support.mjs';
 
 const { Host } = await importSource('js/host/host.ts');
 
-const patient = { timeoutMs: 30_000 };
-const write = (verb) => ({ verb, write: true });
-const read = (verb) => ({ verb, write: false });
-
-/** A reply that says that nothing waits for the index. */
+/** A reply that is a count, which is also how a scope is told. */
 function counted(messages) {
   const bytes = new Uint8Array(32 + 8 + 24);
   new Uint32Array(bytes.buffer, 0, 8).set([6, 1, 3, 0, 0, 0, 0xffffffff, 0xffffffff]);
@@ -21,21 +17,47 @@ function counted(messages) {
   return bytes;
 }
 
-/** A core that notes what it is asked and does as it is told for some verbs. */
-function paperHost({ verbs = {}, controls = {}, replaceable = true } = {}) {
+const trap = () => {
+  throw new WebAssembly.RuntimeError('unreachable');
+};
+
+/** A core that notes what it is asked: reads are answered at once, writes by the next step. */
+function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = () => undefined } = {}) {
   const log = [];
   const counts = { opened: 0, discarded: 0, released: 0 };
   const host = new Host({
     openInstance() {
       counts.opened++;
+      let queue = [];
+      let events = [];
       return {
-        call(in_transaction, verb) {
-          log.push(in_transaction ? `tx ${verb}` : verb);
-          return verbs[verb] === undefined ? counted(0) : verbs[verb]();
+        connect: (client) => log.push(`connect ${client}`),
+        disconnect: (_, client) => log.push(`disconnect ${client}`),
+        submit(now_ms, call, client, scope, verb, deadline_ms, args, rows, operation_id, attempt) {
+          log.push(`${client} ${verb}${scope === 0 ? '' : ` in ${scope}`}${attempt > 1 ? ` again` : ''}`);
+          const reply = verbs[verb]?.(attempt);
+          if (reply !== undefined) return reply;
+          queue.push({ call, verb, client });
+          return undefined;
         },
-        control(action) {
-          log.push(action);
-          controls[action]?.();
+        cancel(call) {
+          if (!queue.some((each) => each.call === call)) return;
+          queue = queue.filter((each) => each.call !== call);
+          events.push({ call, error: { code: 'ABORTED', message: 'aborted', outcome: 'not-applied' } });
+        },
+        step() {
+          log.push(`step ${queue.length}`);
+          for (const { call, verb } of queue) {
+            steps[verb]?.();
+            events.push({ call, reply: counted(0) });
+          }
+          queue = [];
+          return undefined;
+        },
+        take() {
+          const taken = events;
+          events = [];
+          return taken;
         },
         close: () => log.push('close'),
         free: () => log.push('free'),
@@ -43,229 +65,213 @@ function paperHost({ verbs = {}, controls = {}, replaceable = true } = {}) {
     },
     discardInstance: () => counts.discarded++,
     releaseOwnership: async () => void counts.released++,
+    nextTurn: setImmediate,
     replaceable,
+    strangerSeen,
   });
   return { host, log, counts };
 }
 
-test('writes run in the order in which they were called', async () => {
-  const { host, log } = paperHost();
-  await Promise.all(['a', 'b', 'c'].map((verb) => host.call(write(verb), patient)));
-  assert.deepEqual(log, ['a', 'b', 'c']);
+let last_call = 0;
+const call = (verb, more = {}) => ({
+  call: ++last_call,
+  scope: 0,
+  verb,
+  write: true,
+  timeoutMs: 30_000,
+  attempt: 1,
+  firstSentMs: 0,
+  ...more,
+});
+const read = (verb, more) => call(verb, { write: false, ...more });
+
+/** A client that gathers what it is told. */
+function client(host, options) {
+  const told = [];
+  const events = {
+    reply: (number, reply, error) =>
+      told.push(error === undefined ? 'reply' : `${error.code} ${error.outcome ?? ''}`.trim()),
+    lost: (scope, error) => told.push(`lost ${scope} ${error.code}`),
+    notice: (notice) => told.push(notice),
+    alive: () => told.push('alive'),
+    gone: () => told.push('gone'),
+  };
+  return { connection: host.connect(events, 'client', options), told };
+}
+
+const turn = () => new Promise((resolve) => setImmediate(resolve));
+
+test('a read is one call of the core, and its reply comes at once', () => {
+  const { host, log } = paperHost({ verbs: { get: () => counted(1) } });
+  const { connection } = client(host);
+  assert.ok(connection.send(read('get')) instanceof Uint8Array);
+  assert.deepEqual(log, ['connect 1', '1 get']);
 });
 
-test('a write waits for an open transaction, a read does not', async () => {
+test('a hundred writes of one moment are one step', async () => {
   const { host, log } = paperHost();
-  const transaction = await host.begin(1000, patient);
-  const waiting = host.call(write('later'), patient);
-  await host.call(read('now'), patient);
-  await transaction.call(write('inside'));
-  assert.deepEqual(log, ['begin', 'now', 'tx inside']);
-  transaction.commit();
-  await waiting;
-  assert.deepEqual(log, ['begin', 'now', 'tx inside', 'commit', 'later']);
+  const { connection, told } = client(host);
+  for (let i = 0; i < 100; i++) assert.equal(connection.send(call('add')), undefined);
+  await Promise.resolve();
+  assert.deepEqual(told, Array(100).fill('reply'));
+  assert.deepEqual(
+    log.filter((line) => line.startsWith('step')),
+    ['step 100'],
+  );
 });
 
-test('a write that waits in vain says so, applies nothing and names the likely mistake', async () => {
+test('writes of clients elsewhere that come in one turn of the event loop are one step', async () => {
   const { host, log } = paperHost();
-  const transaction = await host.begin(60_000, patient);
-  const error = await rejection(host.call(write('messages.add'), { timeoutMs: 5 }));
-  assert.equal(error.code, 'TIMEOUT');
-  assert.equal(error.outcome, 'not-applied');
-  assert.match(error.message, /use tx\.\* instead of store\.\*/);
-  transaction.commit();
-  await host.call(write('next'), patient);
-  assert.deepEqual(log, ['begin', 'commit', 'next']);
+  const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
+  one.connection.send(call('add'));
+  await Promise.resolve();
+  two.connection.send(call('add'));
+  await turn();
+  assert.deepEqual(log.slice(2), ['1 add', '2 add', 'step 2']);
+  assert.deepEqual([one.told, two.told], [['reply'], ['reply']]);
 });
 
-test('an abort takes a waiting write out of the queue and leaves the others in it', async () => {
-  const { host, log } = paperHost();
-  const transaction = await host.begin(60_000, patient);
-  const controller = new AbortController();
-  const first = host.call(write('first'), patient);
-  const aborted = host.call(write('aborted'), { timeoutMs: 30_000, signal: controller.signal });
-  const last = host.call(write('last'), patient);
-  controller.abort(new Error('changed my mind'));
-  const error = await rejection(aborted);
-  assert.equal(error.code, 'ABORTED');
-  assert.equal(error.outcome, 'not-applied');
-  assert.equal(error.cause.message, 'changed my mind');
-  transaction.rollback();
-  await Promise.all([first, last]);
-  assert.deepEqual(log, ['begin', 'rollback', 'first', 'last']);
-});
-
-test('a call whose signal has aborted before does not run', async () => {
-  const { host, log } = paperHost();
-  const signal = AbortSignal.abort();
-  for (const request of [read('a'), write('b')]) {
-    assert.equal((await rejection(host.call(request, { timeoutMs: 1000, signal }))).code, 'ABORTED');
+test('calls that never wait let the event loop turn now and then', async () => {
+  const { host } = paperHost({ verbs: { get: () => counted(1) } });
+  const { connection } = client(host);
+  let turned = false;
+  setImmediate(() => (turned = true));
+  for (let i = 0; i < 10_000_000 && !turned; i++) {
+    connection.send(read('get'));
+    const pause = connection.pause();
+    if (pause !== undefined) await pause;
   }
-  assert.equal((await rejection(host.begin(1000, { timeoutMs: 1000, signal }))).code, 'ABORTED');
-  assert.deepEqual(log, []);
+  assert.ok(turned);
 });
 
-test('a lease that ends takes the transaction back and the queue goes on', async () => {
-  const { host, log } = paperHost();
-  const transaction = await host.begin(5, patient);
-  const waiting = host.call(write('next'), patient);
-  assert.equal((await rejection(transaction.lost)).code, 'TRANSACTION_LOST');
-  await waiting;
-  assert.deepEqual(log, ['begin', 'rollback', 'next']);
-  assert.equal((await rejection(transaction.call(read('late')))).code, 'TRANSACTION_LOST');
-  assert.throws(() => transaction.commit(), { code: 'TRANSACTION_LOST' });
-  assert.deepEqual(log, ['begin', 'rollback', 'next']);
-});
-
-test('a signal that aborts takes the open transaction back', async () => {
-  const { host, log } = paperHost();
-  const controller = new AbortController();
-  const transaction = await host.begin(60_000, { timeoutMs: 1000, signal: controller.signal });
-  controller.abort();
-  assert.equal((await rejection(transaction.lost)).code, 'ABORTED');
-  assert.deepEqual(log, ['begin', 'rollback']);
-});
-
-test('a core that traps is replaced at the next call, and its files are closed', async () => {
-  let trap = true;
-  const { host, counts } = paperHost({
-    verbs: {
-      fragile: () => {
-        if (trap) throw new WebAssembly.RuntimeError('unreachable');
-        return counted(0);
-      },
-    },
+test('an error of the core keeps its code, message and details, and the instance', () => {
+  const refused = () => {
+    throw { code: 'CONSTRAINT_UNIQUE', message: 'taken', details: { column: 'name' } };
+  };
+  const { host, counts } = paperHost({ verbs: { refused } });
+  const { connection } = client(host);
+  assert.throws(() => connection.send(call('refused')), {
+    code: 'CONSTRAINT_UNIQUE',
+    message: 'taken',
+    details: { column: 'name' },
   });
-  const error = await rejection(host.call(write('fragile'), patient));
-  assert.equal(error.code, 'INTERNAL');
-  assert.equal(error.outcome, 'unknown');
-  assert.ok(error.cause instanceof WebAssembly.RuntimeError);
-  assert.deepEqual(counts, { opened: 1, discarded: 1, released: 0 });
-  trap = false;
-  await host.call(write('fragile'), patient);
+  assert.equal(counts.opened, 1);
+});
+
+test('a write that is cancelled while it waits leaves the queue, and its client hears of it', async () => {
+  const { host } = paperHost();
+  const { connection, told } = client(host);
+  const aborted = call('add');
+  connection.send(aborted);
+  connection.cancel(aborted.call);
+  await turn();
+  assert.deepEqual(told, ['ABORTED not-applied']);
+});
+
+test('a client has no scope of another', () => {
+  const { host, log } = paperHost({ verbs: { 'tx.begin': () => counted(7), add: () => counted(1) } });
+  const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
+  one.connection.send(read('tx.begin'));
+  one.connection.send(call('add', { scope: 7 }));
+  for (const verb of ['add', 'tx.commit', 'tx.rollback']) {
+    assert.throws(() => two.connection.send(call(verb, { scope: 7 })), { code: 'TRANSACTION_STATE' });
+  }
+  assert.deepEqual(log.slice(2), ['1 tx.begin', '1 add in 7']);
+});
+
+test('a core that traps is replaced, its files are closed, and a read is asked again', () => {
+  let traps = 1;
+  const { host, counts, log } = paperHost({ verbs: { get: () => (traps-- > 0 ? trap() : counted(1)) } });
+  const { connection } = client(host);
+  assert.ok(connection.send(read('get')) instanceof Uint8Array);
   assert.deepEqual(counts, { opened: 2, discarded: 1, released: 0 });
+  assert.deepEqual(log, ['connect 1', '1 get', 'connect 1', '1 get']);
 });
 
-test('a trap loses the open transaction, also one that another call ran into', async () => {
+test('a call that traps every time fails, and the next one has a fresh core', () => {
+  const { host, counts } = paperHost({ verbs: { get: trap, other: () => counted(1) } });
+  const { connection } = client(host);
+  assert.throws(() => connection.send(read('get')), { code: 'INTERNAL' });
+  assert.ok(connection.send(read('other')) instanceof Uint8Array);
+  assert.equal(counts.opened, 3);
+});
+
+test('after a trap in a step only writes with an operation id are sent again', async () => {
+  let traps = 1;
+  const steps = { add: () => traps-- > 0 && trap() };
+  const { host, log } = paperHost({ steps });
+  const { connection, told } = client(host);
+  connection.send(call('add', { operationId: 'a' }));
+  connection.send(call('add'));
+  connection.send(call('add', { operationId: 'b' }));
+  await turn();
+  assert.deepEqual(told, ['reply', 'INTERNAL unknown', 'reply']);
+  assert.deepEqual(log.slice(4, 10), ['step 3', 'connect 1', '1 add again', 'step 1', '1 add again', 'step 1']);
+});
+
+test('a trap ends every open scope of every client', () => {
   const { host } = paperHost({
-    verbs: {
-      fragile: () => {
-        throw new WebAssembly.RuntimeError('unreachable');
-      },
-    },
+    verbs: { 'tx.begin': () => counted(1), 'snapshot.begin': () => counted(2), get: trap },
   });
-  const transaction = await host.begin(60_000, patient);
-  await rejection(host.call(read('fragile'), patient));
-  assert.equal((await rejection(transaction.lost)).code, 'TRANSACTION_LOST');
-  await host.call(write('next'), patient);
+  const [one, two] = [client(host, { remote: true }), client(host, { remote: true })];
+  one.connection.send(read('tx.begin'));
+  two.connection.send(read('snapshot.begin'));
+  assert.throws(() => two.connection.send(read('get')), { code: 'INTERNAL' });
+  assert.deepEqual([one.told, two.told], [['lost 0 INTERNAL'], ['lost 0 INTERNAL']]);
 });
 
-test('a trap in a commit leaves the outcome unknown and the queue free', async () => {
-  const { host } = paperHost({
-    controls: {
-      commit: () => {
-        throw new WebAssembly.RuntimeError('unreachable');
-      },
-    },
-  });
-  const transaction = await host.begin(60_000, patient);
-  assert.throws(() => transaction.commit(), { code: 'INTERNAL', outcome: 'unknown' });
-  await host.call(write('next'), patient);
-});
-
-test('memory that died with its core is not silently replaced by an empty one', async () => {
-  const { host, counts } = paperHost({
-    replaceable: false,
-    verbs: {
-      fragile: () => {
-        throw new WebAssembly.RuntimeError('unreachable');
-      },
-    },
-  });
-  await rejection(host.call(read('fragile'), patient));
-  assert.equal((await rejection(host.call(read('other'), patient))).code, 'INTERNAL');
-  assert.equal(counts.opened, 1);
-  await host.close();
-});
-
-test('an error of the core keeps its code, message and details, and the instance', async () => {
-  const { host, counts } = paperHost({
-    verbs: {
-      refused: () => {
-        throw { code: 'CONSTRAINT_UNIQUE', message: 'taken', details: { column: 'name' } };
-      },
-    },
-  });
-  const error = await rejection(host.call(write('refused'), patient));
-  assert.deepEqual([error.code, error.message, error.details], ['CONSTRAINT_UNIQUE', 'taken', { column: 'name' }]);
+test('memory that died with its core is not silently replaced by an empty one', () => {
+  const { host, counts } = paperHost({ replaceable: false, verbs: { get: trap, other: () => counted(1) } });
+  const { connection } = client(host);
+  assert.throws(() => connection.send(read('get')), { code: 'INTERNAL' });
+  assert.throws(() => connection.send(read('other')), { code: 'INTERNAL', message: /memory is gone/ });
   assert.equal(counts.opened, 1);
 });
 
-test('a transaction that the core has ended by itself is lost', async () => {
-  const { host } = paperHost({
-    verbs: {
-      full: () => {
-        throw { code: 'TRANSACTION_LOST', message: 'the disk is full', details: {} };
-      },
-    },
-  });
-  const transaction = await host.begin(60_000, patient);
-  assert.equal((await rejection(transaction.call(write('full')))).code, 'TRANSACTION_LOST');
-  assert.equal((await rejection(transaction.lost)).code, 'TRANSACTION_LOST');
-  await host.call(write('next'), patient);
-});
-
-test('a search that finds the index behind waits its turn and brings it up first', async () => {
-  let waiting = 2;
-  const { host, log } = paperHost({
-    verbs: {
-      search: () => {
-        if (waiting > 0) throw { code: 'INDEX_PENDING', message: '', details: {} };
-        return counted(0);
-      },
-      'search.index': () => counted(--waiting),
-    },
-  });
-  const transaction = await host.begin(60_000, patient);
-  const searching = host.call(read('search'), patient);
-  const later = host.call(write('later'), patient);
-  transaction.commit();
-  await Promise.all([searching, later]);
-  assert.deepEqual(log, ['begin', 'search', 'commit', 'search.index', 'search.index', 'search', 'later']);
-});
-
-test('what was written is indexed when nothing else happens', async () => {
-  let waiting = 3;
-  let done;
-  const indexed = new Promise((resolve) => (done = resolve));
-  const { host, log } = paperHost({
-    verbs: {
-      'search.index': () => {
-        if (--waiting === 0) done();
-        return counted(waiting);
-      },
-    },
-  });
-  await host.call(write('a'), patient);
-  // The timers of indexing let a process end, so this one keeps it.
-  const alive = setInterval(() => undefined, 1000);
-  await indexed;
-  clearInterval(alive);
-  assert.deepEqual(log, ['a', 'search.index', 'search.index', 'search.index']);
+test('a stranger that is seen after a step ends the store before anything is acknowledged', async () => {
+  let stranger;
+  const { host, counts, log } = paperHost({ strangerSeen: () => stranger });
+  const { ChatStoreError } = await import('chatstore');
+  const { connection, told } = client(host);
+  connection.send(call('add'));
+  await turn();
+  stranger = new ChatStoreError('FOREIGN_ACCESS', 'somebody was here');
+  connection.send(call('add'));
+  await turn();
+  assert.deepEqual(told, ['reply', 'FOREIGN_ACCESS unknown']);
+  assert.equal(counts.discarded, 1);
+  assert.throws(() => connection.send(call('add')), { code: 'FOREIGN_ACCESS' });
   await host.close();
+  assert.ok(!log.includes('close'), 'the file is not touched any more');
 });
 
 test('close rejects later calls, lets those made before it settle, and is idempotent', async () => {
   const { host, log, counts } = paperHost();
-  const transaction = await host.begin(60_000, patient);
-  const queued = host.call(write('queued'), patient);
+  const { connection, told } = client(host);
+  connection.send(call('queued'));
   const closing = host.close();
   assert.equal(host.close(), closing);
-  assert.equal((await rejection(host.call(read('late'), patient))).code, 'STORE_CLOSED');
-  assert.equal((await rejection(host.begin(1000, patient))).code, 'STORE_CLOSED');
-  await transaction.call(write('inside'));
-  transaction.commit();
-  await Promise.all([queued, closing]);
-  assert.deepEqual(log, ['begin', 'tx inside', 'commit', 'queued', 'close', 'free']);
+  assert.throws(() => connection.send(read('late')), { code: 'STORE_CLOSED' });
+  await closing;
+  assert.deepEqual(told, ['reply', 'gone']);
+  assert.deepEqual(log, ['connect 1', '1 queued', 'step 1', 'close', 'free']);
   assert.equal(counts.released, 1);
+});
+
+test('a client elsewhere begins nothing new with a host that closes, and ends what it has begun', async () => {
+  const { host, log } = paperHost({
+    verbs: { 'tx.begin': () => counted(3), add: () => counted(1), 'tx.commit': () => counted(0) },
+  });
+  const { connection, told } = client(host, { remote: true });
+  connection.send(read('tx.begin'));
+  const closing = host.close();
+  assert.equal(connection.send(call('other')), undefined);
+  assert.ok(connection.send(call('add', { scope: 3 })) instanceof Uint8Array);
+  assert.ok(connection.send(call('tx.commit', { scope: 3 })) instanceof Uint8Array);
+  await closing;
+  assert.deepEqual(
+    log.filter((line) => !line.startsWith('step')),
+    ['connect 1', '1 tx.begin', '1 add in 3', '1 tx.commit in 3', 'close', 'free'],
+  );
+  assert.deepEqual(told, ['gone']);
 });

@@ -1,4 +1,4 @@
-/** The host with the real core on a real file: a core that dies is replaced, and nothing is lost. */
+/** A host with the real core on a real file: a core that dies is replaced, and nothing is lost. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 /* oxlint-disable no-await-in-loop -- one call after the other is what is tested */
 import assert from 'node:assert/strict';
@@ -8,6 +8,7 @@ import { test } from 'node:test';
 import { importSource, rejection, root, temporaryFolder } from './support.mjs';
 
 const { Host } = await importSource('js/host/host.ts');
+const { Link } = await importSource('js/client/link.ts');
 const { packNewMessages } = await importSource('js/client/pack.ts');
 const rows = await importSource('js/client/rows.ts');
 const { createBindings } = await import(join(root, 'dist/wasm/bindings.js'));
@@ -20,11 +21,11 @@ const add = (content) => ({
   rows: packNewMessages([{ sessionId: 's', role: 'user', content }]),
 });
 const list = { verb: 'messages.list', write: false, args: { sessionId: 's' } };
-const texts = async (host) =>
-  rows.readMessages(await host.call(list, patient), rows.readTextAnywhere).items.map((message) => message.content);
+const texts = async (link) =>
+  rows.readMessages(await link.call(list, patient), rows.readTextAnywhere).items.map((message) => message.content);
 
-/** A host whose instances trap when told to, before or after the core has done its work. */
-async function fragileHost(t, fs = nodeFs) {
+/** A client of a host whose instances trap when told to, before or after the core has done its work. */
+async function fragileStore(t, fs = nodeFs) {
   const path = join(temporaryFolder(), 'a.chat');
   const trap = { when: 'never', opened: 0 };
   const host = new Host({
@@ -33,55 +34,91 @@ async function fragileHost(t, fs = nodeFs) {
       const bindings = createBindings();
       bindings.initSync({ module });
       const instance = new bindings.Instance(fs, path, {});
-      const fragile = (run) => {
-        if (trap.when === 'before') throw new WebAssembly.RuntimeError('unreachable');
-        const result = run();
-        if (trap.when === 'after') throw new WebAssembly.RuntimeError('unreachable');
-        return result;
-      };
+      const fragile =
+        (run) =>
+        (...args) => {
+          if (trap.when === 'before') throw new WebAssembly.RuntimeError('unreachable');
+          const result = run.apply(instance, args);
+          if (trap.when === 'after') {
+            if (--trap.left <= 0) trap.when = 'never';
+            throw new WebAssembly.RuntimeError('unreachable');
+          }
+          return result;
+        };
       return {
-        call: (...args) => fragile(() => instance.call(...args)),
-        control: (action) => fragile(() => instance.control(action)),
+        connect: (...args) => instance.connect(...args),
+        disconnect: (...args) => instance.disconnect(...args),
+        submit: (...args) => instance.submit(...args),
+        cancel: (...args) => instance.cancel(...args),
+        step: fragile(instance.step),
+        take: () => instance.take(),
         close: () => instance.close(),
         free: () => instance.free(),
       };
     },
     discardInstance: () => undefined,
     releaseOwnership: async () => undefined,
+    nextTurn: setImmediate,
     replaceable: true,
   });
-  await host.call({ verb: 'sessions.create', write: true, args: { id: 's' } }, patient);
-  t.after(() => host.close());
-  return { host, trap };
+  const connector = {
+    awaitsOwner: false,
+    connect: (events, name) => host.connect(events, name),
+    release: () => host.close(),
+  };
+  const link = new Link(connector, { name: 'test', retries: 3 });
+  await link.call({ verb: 'sessions.create', write: true, args: { id: 's' } }, patient);
+  t.after(async () => {
+    trap.when = 'never';
+    await link.close();
+  });
+  return { link, trap };
 }
 
 test('a core that traps is replaced by one that sees every acknowledged write', async (t) => {
-  const { host, trap } = await fragileHost(t);
-  await host.call(add('1'), patient);
-  for (const when of ['before', 'after']) {
-    trap.when = when;
-    const error = await rejection(host.call(add(`unknown ${when}`), patient));
-    assert.deepEqual([error.code, error.outcome], ['INTERNAL', 'unknown']);
-    trap.when = 'never';
-    await host.call(add(`after ${when}`), patient);
-  }
+  const { link, trap } = await fragileStore(t);
+  await link.call(add('1'), patient);
+  Object.assign(trap, { when: 'after', left: 1 });
+  const error = await rejection(link.call(add('unknown'), patient));
+  assert.deepEqual([error.code, error.outcome], ['INTERNAL', 'unknown']);
+  await link.call(add('2'), patient);
   // The one that trapped after its commit had told nobody, yet it is there: that is what unknown means.
-  assert.deepEqual(await texts(host), ['1', 'after before', 'unknown after', 'after after']);
-  assert.equal(trap.opened, 3);
+  assert.deepEqual(await texts(link), ['1', 'unknown', '2']);
+  assert.equal(trap.opened, 2);
+});
+
+test('a write with an operation id survives a trap after its commit, and takes effect once', async (t) => {
+  const { link, trap } = await fragileStore(t);
+  Object.assign(trap, { when: 'after', left: 1 });
+  await Promise.all(['a', 'b', 'c'].map((text) => link.call(add(text), { ...patient, operationId: text })));
+  assert.deepEqual(await texts(link), ['a', 'b', 'c']);
+  assert.equal(trap.opened, 2);
+});
+
+test('a call that traps twice is the one that fails, with its operation id, and the others are done', async (t) => {
+  const { link, trap } = await fragileStore(t);
+  Object.assign(trap, { when: 'after', left: 2 });
+  const [first, second, third] = await Promise.allSettled(
+    ['a', 'b', 'c'].map((text) => link.call(add(text), { ...patient, operationId: text })),
+  );
+  const { code, outcome, operationId } = first.reason;
+  assert.deepEqual([code, outcome, operationId], ['INTERNAL', 'unknown', 'a']);
+  assert.deepEqual([second.status, third.status], ['fulfilled', 'fulfilled']);
+  assert.deepEqual(await texts(link), ['a', 'b', 'c']);
 });
 
 test('a trap in a transaction takes all of it back', async (t) => {
-  const { host, trap } = await fragileHost(t);
-  await host.call(add('1'), patient);
-  const transaction = await host.begin(60_000, patient);
-  await transaction.call(add('2'));
-  trap.when = 'after';
-  await rejection(transaction.call(add('3')));
-  trap.when = 'never';
-  assert.equal((await rejection(transaction.lost)).code, 'TRANSACTION_LOST');
-  assert.deepEqual(await texts(host), ['1']);
-  await host.call(add('4'), patient);
-  assert.deepEqual(await texts(host), ['1', '4']);
+  const { link, trap } = await fragileStore(t);
+  await link.call(add('1'), patient);
+  const transaction = await link.begin('transaction', 60_000, patient, true);
+  await transaction.call(add('2'), patient);
+  Object.assign(trap, { when: 'after', left: 1 });
+  const error = await rejection(transaction.lost);
+  assert.equal(error.code, 'TRANSACTION_LOST');
+  assert.equal((await rejection(transaction.call(add('3'), patient))).code, 'TRANSACTION_LOST');
+  assert.deepEqual(await texts(link), ['1']);
+  await link.call(add('4'), patient);
+  assert.deepEqual(await texts(link), ['1', '4']);
 });
 
 test('a disk that is full refuses writes with its code, keeps reading, and goes on when there is room', async (t) => {
@@ -98,15 +135,15 @@ test('a disk that is full refuses writes with its code, keeps reading, and goes 
       return run(...args);
     };
   const fs = { ...nodeFs, writeSync: noSpace(nodeFs.writeSync), writevSync: noSpace(nodeFs.writevSync) };
-  const { host } = await fragileHost(t, fs);
-  await host.call(add('1'), patient);
+  const { link } = await fragileStore(t, fs);
+  await link.call(add('1'), patient);
   full = true;
-  const error = await rejection(host.call(add('x'.repeat(100_000)), patient));
+  const error = await rejection(link.call(add('x'.repeat(100_000)), patient));
   assert.equal(error.code, 'DISK_FULL', error.message);
-  assert.deepEqual(await texts(host), ['1']);
+  assert.deepEqual(await texts(link), ['1']);
   full = false;
-  await host.call(add('2'), patient);
-  assert.deepEqual(await texts(host), ['1', '2']);
+  await link.call(add('2'), patient);
+  assert.deepEqual(await texts(link), ['1', '2']);
 });
 
 test('a flush that fails is an IO_ERROR with its cause, and the store can be used again', async (t) => {
@@ -119,14 +156,14 @@ test('a flush that fails is an IO_ERROR with its cause, and the store can be use
       return run(...args);
     };
   const fs = { ...nodeFs, fsyncSync: failing(nodeFs.fsyncSync), fdatasyncSync: failing(nodeFs.fdatasyncSync) };
-  const { host } = await fragileHost(t, fs);
-  await host.call(add('1'), patient);
+  const { link } = await fragileStore(t, fs);
+  await link.call(add('1'), patient);
   broken = true;
-  const error = await rejection(host.call(add('2'), patient));
+  const error = await rejection(link.call(add('2'), patient));
   assert.equal(error.code, 'IO_ERROR', error.message);
   assert.match(JSON.stringify(error.details) + error.message, /EIO/);
   broken = false;
-  await host.call(add('3'), patient);
-  const kept = await texts(host);
+  await link.call(add('3'), patient);
+  const kept = await texts(link);
   assert.deepEqual([kept[0], kept.at(-1)], ['1', '3']);
 });

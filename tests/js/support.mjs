@@ -3,7 +3,7 @@
  *
  * Holds: no test and no rule of the store.
  */
-import { spawn } from 'node:child_process';
+import { fork, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -71,6 +71,76 @@ export function runNode(args, { on_start = () => undefined, on_line = () => unde
 
 /** Runs a module's text in a process of its own, from the folder of the package. */
 export const runModule = (source, ...args) => runNode(['--input-type=module', '--eval', source, ...args]);
+
+const peers = new Set();
+process.once('exit', () => {
+  for (const child of peers) child.kill('SIGKILL');
+});
+
+/**
+ * Another process (peer.mjs), which runs pieces of JavaScript for a test.
+ *
+ * @param {{ on_told?: (told: any) => void, wrapper?: string[], entry?: string }} [options] `wrapper`: a command that
+ *   starts the process, such as one that puts it into namespaces of its own
+ */
+export async function startPeer({ on_told = () => undefined, wrapper = [], entry = 'tests/js/peer.mjs' } = {}) {
+  const program = join(root, entry);
+  const child =
+    wrapper.length === 0
+      ? fork(program, { cwd: root, stdio: ['ignore', 'inherit', 'inherit', 'ipc'], serialization: 'advanced' })
+      : spawn(wrapper[0], [...wrapper.slice(1), process.execPath, program], {
+          cwd: root,
+          stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+          serialization: 'advanced',
+        });
+  peers.add(child);
+  const waiting = new Map();
+  let last = 0;
+  let ready;
+  const is_ready = new Promise((resolve) => (ready = resolve));
+  const ended = new Promise((resolve) => {
+    child.once('exit', (code, signal) => {
+      peers.delete(child);
+      ready(false);
+      for (const { reject } of waiting.values())
+        reject(Object.assign(new Error('the peer has ended'), { code: 'ENDED' }));
+      waiting.clear();
+      resolve({ code, signal });
+    });
+  });
+  child.on('message', (/** @type {any} */ { id, value, error, told }) => {
+    if (told === 'ready') ready(true);
+    if (id === undefined) {
+      on_told(told);
+      return;
+    }
+    const call = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) call.resolve(value);
+    else call.reject(Object.assign(new Error(error.message), error));
+  });
+  await is_ready;
+  return {
+    child,
+    pid: child.pid,
+    ended,
+    /** Runs a piece in the process; rejects with what it threw. */
+    run(code, args = {}) {
+      return new Promise((resolve, reject) => {
+        const id = ++last;
+        waiting.set(id, { resolve, reject });
+        child.send({ id, code, args }, (error) => {
+          if (error !== null && waiting.delete(id)) reject(Object.assign(error, { code: 'ENDED' }));
+        });
+      });
+    },
+    signal: (signal) => process.kill(child.pid, signal),
+    kill() {
+      child.kill('SIGKILL');
+      return ended;
+    },
+  };
+}
 
 /** Numbers from 0 to 1 that are the same for the same seed. */
 export function seeded(seed) {

@@ -6,7 +6,7 @@ use chatstore::model::{
     PageOptions, Search, SearchHit, Session, SessionFilter, TreeNode,
 };
 use chatstore::vfs::MemoryStorage;
-use chatstore::{Durability, Engine, Error, Reply, Request, Result};
+use chatstore::{Code, Durability, Engine, Error, Reply, Request, Result};
 
 /// A store in memory.
 pub fn open() -> Chats {
@@ -186,16 +186,19 @@ impl Chats {
     }
 
     pub fn search_page(&mut self, search: Search, page: PageOptions) -> Page<SearchHit> {
-        while self
-            .count(Request::SearchIndex { limit: 100 })
-            .expect("indexing works")
-            .messages
-            > 0
-        {}
-        match self
-            .call(Request::Search { search, page })
-            .expect("a search")
-        {
+        let mut result = self.call(Request::Search {
+            search: search.clone(),
+            page: page.clone(),
+        });
+        while matches!(&result, Err(error) if error.code() == Code::IndexPending) {
+            self.count(Request::SearchIndex { limit: 100 })
+                .expect("indexing works");
+            result = self.call(Request::Search {
+                search: search.clone(),
+                page: page.clone(),
+            });
+        }
+        match result.expect("a search") {
             Reply::Hits(page) => page,
             other => panic!("expected hits, got {other:?}"),
         }
@@ -261,6 +264,20 @@ impl Chats {
             self.query(dangling).unwrap(),
             [""; 0],
             "a parent is missing"
+        );
+        let loose_deltas = "SELECT key FROM message_deltas WHERE key >> 32 NOT IN (SELECT key FROM message_streams)";
+        assert_eq!(
+            self.query(loose_deltas).unwrap(),
+            [""; 0],
+            "deltas are left of a reply that has ended"
+        );
+        let wrong_streams =
+            "SELECT m.id FROM message_streams st JOIN messages m ON m.key = st.message
+            WHERE m.status <> iif(st.ended_at IS NULL, 'streaming', 'incomplete')";
+        assert_eq!(
+            self.query(wrong_streams).unwrap(),
+            [""; 0],
+            "a reply is under way in one table only"
         );
         let wrong_last = "SELECT id FROM sessions s WHERE last_message_at IS NOT (SELECT created_at FROM messages
             WHERE session = s.key AND active = 1 AND deleted_at IS NULL ORDER BY key DESC LIMIT 1)";

@@ -15,7 +15,35 @@ fn json(text: &str) -> JsValue {
 }
 
 fn call(instance: &mut Instance, verb: &str, args: &str) -> Result<Vec<u8>, JsValue> {
-    instance.call(false, verb, json(args), None)
+    call_in(instance, 0, verb, json(args), None)
+}
+
+/// One call from beginning to end: what has to wait is run by a step.
+fn call_in(
+    instance: &mut Instance,
+    scope: u32,
+    verb: &str,
+    args: JsValue,
+    rows: Option<Vec<u8>>,
+) -> Result<Vec<u8>, JsValue> {
+    let at_once = instance.submit(0.0, 1.0, 0, scope, verb, 1_000.0, args, rows, None, 1, 0.0)?;
+    if let Some(reply) = at_once {
+        return Ok(reply);
+    }
+    instance.step(0.0)?;
+    let settled = instance.take()?.pop();
+    let field = |name: &str| Reflect::get(&settled, &JsValue::from_str(name)).unwrap();
+    assert_eq!(field("call").as_f64(), Some(1.0));
+    if field("error").is_undefined() {
+        Ok(js_sys::Uint8Array::new(&field("reply")).to_vec())
+    } else {
+        Err(field("error"))
+    }
+}
+
+/// The scope that a begin gave.
+fn scope_of(reply: &[u8]) -> u32 {
+    f64::from_le_bytes(reply[reply.len() - 8..].try_into().unwrap()) as u32
 }
 
 fn text_of(error: &JsValue, name: &str) -> String {
@@ -88,9 +116,14 @@ fn messages_go_in_and_come_out_packed() {
         text_message("s", "a", "plain"),
         text_message("s", "b", "grün 🎈"),
     ]);
-    let reply = instance
-        .call(false, "messages.add", JsValue::UNDEFINED, Some(rows))
-        .unwrap();
+    let reply = call_in(
+        &mut instance,
+        0,
+        "messages.add",
+        JsValue::UNDEFINED,
+        Some(rows),
+    )
+    .unwrap();
     let header = words(&reply);
     assert_eq!(
         header[..4],
@@ -159,7 +192,13 @@ fn a_damaged_buffer_of_messages_is_refused_wherever_it_is_cut_or_changed() {
     for length in 0..whole.len() {
         let cut = whole[..length].to_vec();
         expect_code(
-            instance.call(false, "messages.add", JsValue::UNDEFINED, Some(cut)),
+            call_in(
+                &mut instance,
+                0,
+                "messages.add",
+                JsValue::UNDEFINED,
+                Some(cut),
+            ),
             "INVALID_ARGUMENT",
         );
     }
@@ -167,7 +206,13 @@ fn a_damaged_buffer_of_messages_is_refused_wherever_it_is_cut_or_changed() {
         let mut changed = whole.clone();
         changed[at] ^= 0xff;
         // A changed text may still be a text; whatever comes, it settles and nothing traps.
-        let _ = instance.call(false, "messages.add", JsValue::UNDEFINED, Some(changed));
+        let _ = call_in(
+            &mut instance,
+            0,
+            "messages.add",
+            JsValue::UNDEFINED,
+            Some(changed),
+        );
     }
     call(&mut instance, "sessions.get", r#"{"id":"s"}"#).unwrap();
 }
@@ -175,26 +220,22 @@ fn a_damaged_buffer_of_messages_is_refused_wherever_it_is_cut_or_changed() {
 #[wasm_bindgen_test]
 fn a_transaction_is_controlled_step_by_step() {
     let mut instance = open();
-    instance.control("begin").unwrap();
-    instance
-        .call(true, "sessions.create", json(r#"{"id":"s"}"#), None)
-        .unwrap();
-    instance.control("savepoint").unwrap();
-    instance
-        .call(true, "sessions.create", json(r#"{"id":"t"}"#), None)
-        .unwrap();
-    instance.control("rollbackTo").unwrap();
-    instance.control("commit").unwrap();
+    let tx = scope_of(&call(&mut instance, "tx.begin", r#"{"leaseMs":1000}"#).unwrap());
+    let step = |instance: &mut Instance, verb: &str, args: &str| {
+        call_in(instance, tx, verb, json(args), None)
+    };
+    step(&mut instance, "sessions.create", r#"{"id":"s"}"#).unwrap();
+    step(&mut instance, "tx.savepoint", "{}").unwrap();
+    step(&mut instance, "sessions.create", r#"{"id":"t"}"#).unwrap();
+    step(&mut instance, "tx.rollbackTo", "{}").unwrap();
+    step(&mut instance, "tx.commit", "{}").unwrap();
     assert_eq!(
         words(&call(&mut instance, "sessions.list", "{}").unwrap())[1],
         1
     );
-    let error = instance.control("commit").unwrap_err();
-    assert_eq!(text_of(&error, "code"), "TRANSACTION_STATE");
-    assert_eq!(
-        text_of(&instance.control("jump").unwrap_err(), "code"),
-        "INVALID_ARGUMENT"
-    );
+    expect_code(step(&mut instance, "tx.commit", "{}"), "TRANSACTION_STATE");
+    expect_code(call(&mut instance, "tx.commit", "{}"), "TRANSACTION_STATE");
+    expect_code(call(&mut instance, "tx.jump", "{}"), "INVALID_ARGUMENT");
 }
 
 #[wasm_bindgen_test]

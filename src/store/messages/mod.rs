@@ -7,9 +7,9 @@
 
 mod delete;
 mod path;
-mod read;
-pub(super) mod summary;
-mod write;
+pub(super) mod read;
+pub(crate) mod summary;
+pub(super) mod write;
 
 use rusqlite::{Connection, params};
 
@@ -20,21 +20,38 @@ pub use write::{add, put, update};
 
 use super::value;
 use crate::error::{Error, Result};
+use crate::model::MessageRef;
 
 const SEQ_BITS: u32 = 32;
 const SEQ_MASK: i64 = (1 << SEQ_BITS) - 1;
 
 /// First and last key that a session's messages can have.
-pub(super) fn key_range(session: i64) -> (i64, i64) {
+pub(crate) fn key_range(session: i64) -> (i64, i64) {
     (session << SEQ_BITS, (session << SEQ_BITS) | SEQ_MASK)
 }
 
-fn session_of(key: i64) -> i64 {
+pub(super) fn session_of(key: i64) -> i64 {
     key >> SEQ_BITS
 }
 
 fn seq_of(key: i64) -> i64 {
     key & SEQ_MASK
+}
+
+/// Reads a run of neighbours by their keys. Gives the first key that has no message, if any.
+pub(super) fn read_run(
+    connection: &Connection,
+    from_key: i64,
+    count: i64,
+    visit: &mut dyn FnMut(&MessageRef<'_>),
+) -> Result<Option<i64>> {
+    let mut rows = read::Rows::new(connection);
+    for key in from_key..from_key + count {
+        if !rows.by_key(key, visit)? {
+            return Ok(Some(key));
+        }
+    }
+    Ok(None)
 }
 
 /// The internal key of a message.
@@ -57,7 +74,7 @@ pub(super) fn expect_key(
 }
 
 /// The key of a message by its session's id and its own.
-fn locate(connection: &Connection, session_id: &str, id: &str) -> Result<i64> {
+pub(super) fn locate(connection: &Connection, session_id: &str, id: &str) -> Result<i64> {
     let session = super::sessions::expect_key(connection, session_id)?;
     expect_key(connection, session, session_id, id)
 }

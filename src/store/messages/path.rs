@@ -6,7 +6,7 @@ use super::read::Rows;
 use super::{expect_key, key_range, locate, seq_of, session_of, summary, write};
 use crate::error::{Error, Result};
 use crate::model::{Field, Message, MessageRef, NewMessage, Session, TreeNode};
-use crate::store::{Writer, execute, first, sessions, value};
+use crate::store::{Writer, execute, first, sessions, streams, value};
 
 /// Makes the path from a root to `head` the active one, given that the flags were true for the old
 /// path and no parent has changed since. Costs as much as the two paths differ.
@@ -129,21 +129,13 @@ pub fn edit(
     let sibling = NewMessage {
         session_id,
         role: &original.role,
-        bot_id: borrow(&bot_id),
-        parent_id: borrow(&parent_id),
+        bot_id: bot_id.as_deref(),
+        parent_id: parent_id.as_deref(),
         text: content.text,
         parts: content.parts,
         ..NewMessage::default()
     };
     write::add(writer, &[sibling], visit)
-}
-
-fn borrow(field: &Field<String>) -> Field<&str> {
-    match field {
-        Field::Absent => Field::Absent,
-        Field::Null => Field::Null,
-        Field::Value(text) => Field::Value(text),
-    }
 }
 
 /// The messages that have the same parent as this one, itself included, oldest first; without the
@@ -207,7 +199,7 @@ pub fn tree(connection: &Connection, session_id: &str) -> Result<Vec<TreeNode>> 
          WHERE m.key BETWEEN ?1 AND ?2 ORDER BY m.key",
     )?;
     let nodes = statement.query_map(params![from, to], |row| {
-        Ok(TreeNode {
+        let node = TreeNode {
             id: row.get(1)?,
             parent_id: row.get(2)?,
             role: row.get(3)?,
@@ -217,7 +209,18 @@ pub fn tree(connection: &Connection, session_id: &str) -> Result<Vec<TreeNode>> 
             created_at_ms: row.get(6)?,
             deleted_at_ms: row.get(7)?,
             preview: summary::preview(&row.get::<_, String>(8)?),
-        })
+        };
+        Ok((row.get(0)?, node))
     })?;
-    Ok(nodes.collect::<rusqlite::Result<_>>()?)
+    nodes
+        .map(|node| {
+            let (key, mut node) = node?;
+            if node.status == "streaming"
+                && let Some(body) = streams::so_far(connection, key)?
+            {
+                node.preview = summary::preview(&body.text);
+            }
+            Ok(node)
+        })
+        .collect()
 }

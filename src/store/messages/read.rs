@@ -2,7 +2,8 @@
 //!
 //! The hot path of the store. Rows are handed to a visitor as borrowed text, so that nothing is
 //! copied between SQLite and whoever encodes them; ids of sessions, bots and parents are looked up
-//! once and remembered, in place of three joins a row.
+//! once and remembered, in place of three joins a row. A reply under way is shown as far as it has
+//! come.
 
 use std::collections::HashMap;
 
@@ -12,7 +13,7 @@ use super::{expect_key, key, key_range, seq_of, session_of};
 use crate::error::Result;
 use crate::model::{MessageList, MessageRef, PageEnds, PageOptions, Usage};
 use crate::store::cursor::{self, Direction, Position, Start};
-use crate::store::{bots, page_rows, sessions, value};
+use crate::store::{bots, page_rows, sessions, streams, value};
 
 const COLUMNS: &str = "key, id, bot, parent, active, role, status, created_at, updated_at, deleted_at, finish_reason,
     error, model, input_tokens, output_tokens, reasoning_tokens, cached_tokens, cost_usd, duration_ms, metadata,
@@ -23,7 +24,7 @@ const CREATED_AT: usize = 7;
 const PARENT_ID: usize = 22;
 
 /// Reads rows of messages and hands them on with the ids that their keys stand for.
-pub(super) struct Rows<'c> {
+pub(in crate::store) struct Rows<'c> {
     connection: &'c Connection,
     session_ids: HashMap<i64, String>,
     bot_ids: HashMap<i64, String>,
@@ -35,7 +36,7 @@ pub(super) struct Rows<'c> {
 }
 
 impl<'c> Rows<'c> {
-    pub(super) fn new(connection: &'c Connection) -> Self {
+    pub(in crate::store) fn new(connection: &'c Connection) -> Self {
         Self {
             connection,
             session_ids: HashMap::new(),
@@ -46,7 +47,7 @@ impl<'c> Rows<'c> {
         }
     }
 
-    pub(super) fn by_key(
+    pub(in crate::store) fn by_key(
         &mut self,
         key: i64,
         visit: &mut dyn FnMut(&MessageRef<'_>),
@@ -107,6 +108,16 @@ impl<'c> Rows<'c> {
         }
         let id = text(1)?;
         let bot: Option<i64> = row.get(2)?;
+        let status = text(6)?;
+        let under_way = if status == "streaming" {
+            streams::so_far(self.connection, key)?
+        } else {
+            None
+        };
+        let (body, parts) = match &under_way {
+            Some(body) => (body.text.as_str(), body.parts.as_deref()),
+            None => (text(20)?, optional(21)?),
+        };
         visit(&MessageRef {
             id,
             session_id: self.session_ids.get(&session).map_or("", String::as_str),
@@ -117,7 +128,7 @@ impl<'c> Rows<'c> {
             seq: seq_of(key),
             active: row.get(4)?,
             role: text(5)?,
-            status: text(6)?,
+            status,
             created_at_ms: row.get(7)?,
             updated_at_ms: row.get(8)?,
             deleted_at_ms: row.get(9)?,
@@ -133,8 +144,8 @@ impl<'c> Rows<'c> {
                 duration_ms: row.get(18)?,
             },
             metadata: optional(19)?,
-            text: text(20)?,
-            parts: optional(21)?,
+            text: body,
+            parts,
         });
         self.last.0 = key;
         self.last.1.clear();

@@ -10,7 +10,7 @@ const PREVIEW_CHARS: usize = 160;
 const BEGINNING_BYTES: usize = 2_000;
 
 /// As much of a text as a preview looks at.
-pub(super) fn beginning(text: &str) -> &str {
+pub(crate) fn beginning(text: &str) -> &str {
     let mut end = text.len().min(BEGINNING_BYTES);
     while !text.is_char_boundary(end) {
         end -= 1;
@@ -19,7 +19,7 @@ pub(super) fn beginning(text: &str) -> &str {
 }
 
 /// The beginning of a text on one line, for lists.
-pub(super) fn preview(text: &str) -> String {
+pub(crate) fn preview(text: &str) -> String {
     let mut preview = String::new();
     let mut chars = 0;
     for word in text.split_whitespace() {
@@ -65,7 +65,7 @@ pub(in crate::store) fn refresh(writer: Writer<'_>, session: i64, count_change: 
 }
 
 /// Notes that a session changed where its summary did not.
-pub(super) fn touch(writer: Writer<'_>, session: i64) -> Result<()> {
+pub(in crate::store) fn touch(writer: Writer<'_>, session: i64) -> Result<()> {
     execute(
         writer.connection,
         "UPDATE sessions SET updated_at = ?2, revision = revision + 1 WHERE key = ?1",

@@ -10,7 +10,7 @@ use crate::error::{Code, Error, Result};
 use crate::model::{Field, MessagePatch, MessageRef, NewMessage, Usage, limits};
 use crate::store::{
     Writer, bots, check_bytes, check_json, check_named, check_optional, execute, first, search,
-    value,
+    streams, value,
 };
 
 const STATUSES: [&str; 5] = ["pending", "streaming", "complete", "incomplete", "error"];
@@ -348,12 +348,12 @@ impl<'c> Batch<'c> {
             Field::Absent => Field::Absent,
         };
         let usage = message.usage;
-        let was_deleted: Option<i64> = value(
+        let was_deleted: Option<bool> = value(
             writer.connection,
-            "SELECT deleted_at FROM messages WHERE key = ?1",
+            "SELECT deleted_at IS NOT NULL FROM messages WHERE key = ?1",
             [key],
-        )?
-        .flatten();
+        )?;
+        streams::take_over(writer, key)?;
         execute(
             writer.connection,
             "UPDATE messages SET bot = iif(?2, ?3, bot), parent = iif(?4, ?5, parent), role = ?6, status = ?7,
@@ -390,7 +390,7 @@ impl<'c> Batch<'c> {
                 message.parts
             ],
         )?;
-        Ok(i64::from(was_deleted.is_some()))
+        Ok(i64::from(was_deleted == Some(true)))
     }
 
     fn finish(&self) -> Result<()> {
@@ -479,7 +479,11 @@ fn check_status(argument: &str, status: &str) -> Result<()> {
 }
 
 /// The text of a message that consists of parts: its text parts, a line each. None without parts.
-fn derive_text(connection: &Connection, at: usize, parts: Option<&str>) -> Result<Option<String>> {
+pub(in crate::store) fn derive_text(
+    connection: &Connection,
+    at: usize,
+    parts: Option<&str>,
+) -> Result<Option<String>> {
     let Some(parts) = parts else { return Ok(None) };
     check_bytes("parts", parts, limits::CONTENT_BYTES)?;
     let text: Option<String> = value(
@@ -538,6 +542,13 @@ pub fn update(
     }
     let derived = derive_text(connection, 0, patch.parts.as_deref())?;
     let text = derived.as_deref().or(patch.text.as_deref());
+    let sets_status = patch
+        .status
+        .as_deref()
+        .is_some_and(|status| status != "streaming");
+    if text.is_some() || sets_status {
+        streams::take_over(writer, key)?;
+    }
     let usage = patch.usage.value().copied().unwrap_or_default();
     execute(
         connection,

@@ -17,10 +17,11 @@ const CREATE: OpenOptions = READ_WRITE.with_create();
 
 /// The file suite that `rsqlite_vfs` ships for backends.
 pub fn the_suite_of_rsqlite_vfs_passes(place: &Place) -> Outcome {
-    let instance = Instance::new(Prefixed {
+    let storage = Prefixed {
         inner: Rc::clone(&place.storage),
         prefix: place.path(""),
-    });
+    };
+    let instance = Instance::new(storage, place.options);
     test_suite::test_vfs_store::<Store>(VfsAppData::new(Rc::new(instance)))?;
     Ok(())
 }
@@ -396,6 +397,57 @@ pub fn the_cause_of_a_failed_open_is_kept(place: &Place) -> Outcome {
     ensure!(
         cause.message().contains("missing"),
         "the cause names no file: {cause}"
+    );
+    Ok(())
+}
+
+/// Where times are kept at all. Nothing else sets them to the very millisecond.
+pub fn a_time_that_is_kept_is_kept_to_the_millisecond(place: &Place) -> Outcome {
+    let vfs = place.vfs()?;
+    let path = place.path("file");
+    ensure!(
+        vfs.modified_ms(&path)?.is_none(),
+        "a missing file has a time"
+    );
+    place.files().open("file", CREATE)?.write(b"x", 0)?;
+    for step in 0..200 {
+        let modified_ms = 1_790_000_000_000 + step * 1_000_003;
+        let is_kept = vfs.set_modified_ms(&path, modified_ms)?;
+        let found = vfs.modified_ms(&path)?;
+        ensure!(
+            !is_kept || found == Some(modified_ms),
+            "{modified_ms} was set and {found:?} found"
+        );
+    }
+    place.files().open("file", READ_WRITE)?.write(b"y", 0)?;
+    let last_ms = 1_790_000_000_000 + 199 * 1_000_003;
+    ensure!(
+        vfs.modified_ms(&path)? != Some(last_ms),
+        "a write left the time that was set"
+    );
+    Ok(())
+}
+
+/// Where files have one at all.
+pub fn an_identity_tells_files_apart(place: &Place) -> Outcome {
+    let storage = &place.storage;
+    let (first, second) = (place.path("first"), place.path("second"));
+    ensure!(
+        storage.identity(&first)?.is_none(),
+        "a missing file has an identity"
+    );
+    let files = place.files();
+    let mut file = files.open("first", CREATE)?;
+    let _other = files.open("second", CREATE)?;
+    let identity = storage.identity(&first)?;
+    file.write(b"x", 0)?;
+    ensure!(
+        storage.identity(&first)? == identity,
+        "a write made another file of it"
+    );
+    ensure!(
+        identity.is_none() || identity != storage.identity(&second)?,
+        "two files are one: {identity:?}"
     );
     Ok(())
 }

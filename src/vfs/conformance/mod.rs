@@ -16,9 +16,12 @@ use rsqlite_vfs::{OpenOptions, OpenRequest, VfsResult, VfsStore};
 use rusqlite::OpenFlags;
 
 use super::instance::{FileHandle, Instance, Store};
-use super::{Connection, Storage, Vfs};
+use super::{Connection, Storage, Vfs, VfsOptions};
 
+pub mod checksums;
+pub mod commits;
 pub mod durability;
+pub mod failing;
 pub mod files;
 pub mod locks;
 pub mod recording;
@@ -72,6 +75,7 @@ pub struct Place {
     storage: Rc<dyn Storage>,
     prefix: String,
     connect: Connect,
+    options: VfsOptions,
     kept: Option<Box<dyn Any>>,
 }
 
@@ -84,6 +88,7 @@ impl Place {
             recording,
             prefix: String::new(),
             connect: |vfs, path, flags| vfs.connect(path, flags),
+            options: VfsOptions::default(),
             kept: None,
         }
     }
@@ -112,6 +117,12 @@ impl Place {
         self
     }
 
+    /// Registers each VFS with options of its own.
+    pub fn with_options(mut self, options: VfsOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// The path of a file of this place.
     pub fn path(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
@@ -124,7 +135,7 @@ impl Place {
 
     /// A new VFS over this place, as a new process would have.
     pub fn vfs(&self) -> Result<Rc<Vfs>, Failure> {
-        Ok(Vfs::register(Rc::clone(&self.storage))?)
+        Ok(Vfs::register_with(Rc::clone(&self.storage), self.options)?)
     }
 
     /// A connection to the file `name`, made where there is none.
@@ -136,7 +147,10 @@ impl Place {
     fn files(&self) -> Files<'_> {
         Files {
             place: self,
-            instance: Rc::new(Instance::new(Rc::clone(&self.storage))),
+            instance: Rc::new(Instance::new(
+                Rc::clone(&self.storage),
+                VfsOptions::default(),
+            )),
         }
     }
 }
@@ -256,6 +270,33 @@ macro_rules! vfs_conformance {
                 offsets_beyond_the_range_are_refused
                 the_full_path_of_a_full_path_is_itself
                 the_cause_of_a_failed_open_is_kept
+                a_time_that_is_kept_is_kept_to_the_millisecond
+                an_identity_tells_files_apart
+            }
+            commits {
+                a_commit_reaches_the_wal_in_one_write
+                what_was_synced_is_in_the_file
+                a_wal_reads_as_it_was_written
+                a_transaction_that_overflows_its_cache_is_found_whole
+                a_rolled_back_transaction_is_not_found
+                a_commit_whose_write_fails_is_not_found
+                a_failed_checkpoint_takes_nothing_from_an_open_transaction
+                no_flush_succeeds_after_one_that_failed
+                a_commit_whose_flush_failed_is_cut_off
+                what_a_former_owner_left_is_not_cut
+                the_wal_grows_ahead_of_its_commits
+                without_room_ahead_commits_go_on
+                files_are_flushed_on_demand
+                a_flushed_insert_is_one_write_and_one_flush
+            }
+            checksums {
+                every_page_in_the_file_bears_its_checksum
+                a_changed_byte_is_told_with_its_page
+                a_lenient_reader_goes_on_and_notes
+                resealing_takes_a_strangers_pages_for_good
+                a_file_without_room_for_checksums_has_none
+                a_file_that_gets_room_gets_checksums
+                rolled_back_pages_bear_their_checksums
             }
             locks {
                 one_handle_climbs_the_levels_in_order

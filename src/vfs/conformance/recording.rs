@@ -154,6 +154,14 @@ impl Storage for Recording {
         self.inner.full_path(path)
     }
 
+    fn modified_ms(&self, path: &str) -> VfsResult<Option<i64>> {
+        self.inner.modified_ms(path)
+    }
+
+    fn identity(&self, path: &str) -> VfsResult<Option<String>> {
+        self.inner.identity(path)
+    }
+
     fn os(&self) -> &dyn OsCallback {
         self.inner.os()
     }
@@ -202,5 +210,9 @@ impl RawFile for RecordedFile {
 
     fn size_bytes(&self) -> VfsResult<u64> {
         self.raw.borrow().size_bytes()
+    }
+
+    fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
+        self.raw.borrow_mut().set_modified_ms(modified_ms)
     }
 }

@@ -30,13 +30,13 @@ const SAFE_INTEGER: i64 = 9_007_199_254_740_991;
 
 /// A column of numbers.
 #[derive(Default)]
-pub(super) struct Numbers {
+pub struct Numbers {
     values: Vec<f64>,
     any: bool,
 }
 
 impl Numbers {
-    pub(super) fn push(&mut self, value: Option<f64>) {
+    pub fn push(&mut self, value: Option<f64>) {
         self.any |= value.is_some();
         self.values.push(value.unwrap_or(f64::NAN));
     }
@@ -58,7 +58,7 @@ impl Numbers {
 
 /// A column of texts.
 #[derive(Default)]
-pub(super) struct Texts {
+pub struct Texts {
     lengths: Vec<u32>,
     ascii: Vec<u8>,
     utf8: Vec<u8>,
@@ -69,7 +69,7 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    pub(super) fn push(&mut self, text: Option<&str>) {
+    pub fn push(&mut self, text: Option<&str>) {
         let Some(text) = text else {
             self.mixed |= self.any;
             self.lengths.push(NULL);
@@ -116,7 +116,7 @@ impl Texts {
 }
 
 /// Packs the columns of rows.
-pub(super) fn rows(
+pub fn rows(
     kind: u32,
     count: usize,
     numbers: &[Numbers],
@@ -197,7 +197,7 @@ pub(super) fn rows(
 /// Packs the rows of a query: `u32` kind 7, rows, columns; the names; then the cells, row by row.
 /// Names and texts are `u32` bytes and UTF-8. A cell begins with its tag: 0 null, 1 number (f64),
 /// 3 text, 4 blob (`u32` bytes and the bytes), 5 bigint (i64, where a f64 would not be exact).
-pub(super) fn table(table: &Table) -> Vec<u8> {
+pub fn table(table: &Table) -> Vec<u8> {
     const KIND: u32 = 7;
     let columns = table.columns.len();
     let mut out = Vec::new();
@@ -245,7 +245,7 @@ const NEW_MESSAGE_NUMBERS: usize = 7;
 const NEW_MESSAGE_TEXTS: usize = 12;
 
 /// Unpacks new messages; their texts are borrowed from the buffer.
-pub(super) fn new_messages(buffer: &[u8]) -> Result<Vec<NewMessage<'_>>> {
+pub fn new_messages(buffer: &[u8]) -> Result<Vec<NewMessage<'_>>> {
     let mut reader = Reader { buffer };
     let mut header = [0; HEADER_WORDS];
     for word in &mut header {

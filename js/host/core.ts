@@ -1,0 +1,51 @@
+/**
+ * The core as the host meets it: the interface of one instance, and what is thrown by it.
+ *
+ * Holds: types, and the telling apart of errors and traps. Must not know: what is done about either.
+ */
+
+import { ChatStoreError, fromPlain, isPlainError, type PlainError } from '../client/errors.js';
+
+/** What has happened in the core since it was last asked. */
+export type CoreEvent =
+  | { call: number; reply?: Uint8Array | undefined; error?: PlainError | undefined }
+  | { client: number; scope: number; lost: PlainError }
+  | { notice: string; message: string };
+
+/** An open instance of the core. Errors are thrown as plain objects; anything else means that it is dead. */
+export interface CoreInstance {
+  connect(client: number, name: string): void;
+  disconnect(nowMs: number, client: number): void;
+  /** The reply where it could be given at once; undefined where the call waits for `step`. */
+  submit(
+    nowMs: number,
+    call: number,
+    client: number,
+    scope: number,
+    verb: string,
+    deadlineMs: number,
+    args: object | undefined,
+    rows: Uint8Array | undefined,
+    operationId: string | undefined,
+    attempt: number,
+    firstSentMs: number,
+  ): Uint8Array | undefined;
+  cancel(call: number): void;
+  /** Does what is due; gives when to be called again, undefined: not before the next submit. */
+  step(nowMs: number): number | undefined;
+  take(): CoreEvent[];
+  close(): void;
+  free(): void;
+}
+
+/** What was thrown by the core or on its way, as an error of the package. */
+export function toError(thrown: unknown): ChatStoreError {
+  if (thrown instanceof ChatStoreError) return thrown;
+  return isPlainError(thrown) ? fromPlain(thrown) : trapError(thrown);
+}
+
+/** The error of a core that has trapped. */
+export function trapError(thrown: unknown): ChatStoreError {
+  const told = thrown instanceof Error ? thrown.message : String(thrown);
+  return new ChatStoreError('INTERNAL', `the core failed: ${told}`, { cause: thrown });
+}

@@ -1,0 +1,145 @@
+//! Whether the pages of a file are as this store wrote them.
+//!
+//! Each page carries a checksum. A program that does not know of them leaves stale ones, and a page
+//! that it wrote looks like one that was damaged. So there is a seal: with each checkpoint, a time is
+//! stored in the file, and the file's own time of change is set to it. A file whose seal is whole has
+//! been written by nobody else: a page that does not match is an error. Without it, the first page
+//! that does not match has the whole file checked; where it is sound, all its pages are sealed again.
+
+use super::Engine;
+use super::call::{Collect, Event};
+use super::connections::{Connections, File};
+use crate::error::{Code, Error, Result};
+use crate::store::{schema, value};
+use crate::vfs::ChecksumPolicy;
+
+impl File {
+    /// Reads the seal and says how pages are to be judged from now on. To be called once, first.
+    pub(super) fn judge_seal(&self, connections: &Connections) -> Result<bool> {
+        let sealed_ms = schema::sealed_at_ms(&connections.reader)?;
+        let is_whole = match self.found_modified_ms {
+            // A place that keeps no times of change, or where there was no file before.
+            None => true,
+            Some(modified_ms) => sealed_ms == Some(modified_ms),
+        };
+        self.set_policy(is_whole);
+        Ok(is_whole)
+    }
+
+    pub(super) fn set_policy(&self, is_trusted: bool) {
+        let policy = if is_trusted {
+            ChecksumPolicy::Verify
+        } else {
+            ChecksumPolicy::Lenient
+        };
+        // It fails for a path that cannot be resolved only, and this one is open.
+        let _ = self.vfs.set_checksum_policy(&self.path, policy);
+    }
+
+    fn damaged_pages(&self) -> Vec<u32> {
+        self.vfs
+            .damaged_pages(&self.path)
+            .map(|damaged| damaged.pages)
+            .unwrap_or_default()
+    }
+}
+
+impl<C: Collect> Engine<C> {
+    /// To be called before anything that was read is told, or kept: where the file has no seal and a
+    /// page did not match, the file is checked, and its pages are sealed again.
+    ///
+    /// # Errors
+    /// `CHECKSUM_MISMATCH` where the file turns out to be damaged.
+    pub(super) fn expect_matching_pages(&mut self) -> Result<()> {
+        if self.is_trusted {
+            return Ok(());
+        }
+        let pages = self.file.damaged_pages();
+        let Some(page) = pages.first() else {
+            return Ok(());
+        };
+        let path = &self.file.path;
+        let error = Error::new(
+            Code::ChecksumMismatch,
+            format!("page {page} of {path} is not as it was written, and the file is not sound"),
+        )
+        .with("page", i64::from(*page));
+        // From here on a page that does not match is an error, whatever is found now.
+        self.is_trusted = true;
+        let reader = &self.connections()?.reader;
+        // FTS5's part of the check believes what it knows of segments, until a read shows it newer ones.
+        let _: Option<i64> = value(reader, "SELECT rowid FROM messages_fts LIMIT 1", [])?;
+        let found: Option<String> = value(reader, "PRAGMA integrity_check(1)", [])?;
+        let is_sound = found.as_deref() == Some("ok");
+        let resealed = if is_sound {
+            self.file.vfs.reseal(&self.file.path).ok()
+        } else {
+            None
+        };
+        self.file.set_policy(true);
+        let Some(resealed) = resealed else {
+            self.events.push(Event::Notice {
+                kind: "corrupt",
+                message: error.message().to_owned(),
+            });
+            return Err(error);
+        };
+        self.events.push(Event::Notice {
+            kind: "resealed",
+            message: format!("another program has changed the file; it is sound, and {resealed} pages were sealed again"),
+        });
+        Ok(())
+    }
+
+    /// Moves the log into the file and seals it.
+    pub(super) fn checkpoint(&mut self) {
+        let sealed_ms = self.seal();
+        let Some(connections) = &self.connections else {
+            return;
+        };
+        // A failure shows itself at the next write, or at closing.
+        let moved = connections.checkpoint().is_ok();
+        if let Some(sealed_ms) = sealed_ms.filter(|_| moved) {
+            self.file.keep_seal(sealed_ms);
+        }
+    }
+
+    /// As [`seal`](Self::seal), before closing: a file that was only read keeps its own.
+    pub(super) fn seal_if_anything_was_written(&mut self) -> Option<i64> {
+        let log = self.connections.as_ref()?.log_frames();
+        let is_sealed = self.file.is_sealed(self.connections.as_ref()?);
+        if matches!(log, Ok((0, _))) && is_sealed {
+            return None;
+        }
+        self.seal()
+    }
+
+    /// Writes a new seal, to be kept once the log is in the file.
+    pub(super) fn seal(&mut self) -> Option<i64> {
+        if !self.is_trusted || self.refuses_writes.is_some() || !self.file.has_times() {
+            return None;
+        }
+        let sealed_ms = self.file.vfs.now_ms();
+        let writer = self.writer().ok()?;
+        schema::write_sealed_at(writer, sealed_ms).ok()?;
+        Some(sealed_ms)
+    }
+}
+
+impl File {
+    fn is_sealed(&self, connections: &Connections) -> bool {
+        let modified_ms = self.vfs.modified_ms(&self.path).unwrap_or_default();
+        modified_ms.is_none()
+            || schema::sealed_at_ms(&connections.reader).is_ok_and(|sealed| sealed == modified_ms)
+    }
+
+    fn has_times(&self) -> bool {
+        matches!(self.vfs.modified_ms(&self.path), Ok(Some(_)))
+    }
+
+    /// Sets the file's time of change to the seal in it.
+    pub(super) fn keep_seal(&self, sealed_ms: i64) {
+        // Without it the file is merely checked where it would not have to be.
+        let _ = self.vfs.set_modified_ms(&self.path, sealed_ms);
+    }
+}

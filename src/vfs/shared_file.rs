@@ -1,0 +1,100 @@
+//! One open file, as all its handles share it: its locks, its WAL index, and the
+//! layers between SQLite and the storage that its kind asks for.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+
+use rsqlite_vfs::{FileKind, VfsError, VfsErrorCode, VfsResult};
+
+use super::checksum::CheckedFile;
+use super::disk::DiskFile;
+use super::instance::Instance;
+use super::locks::LockTable;
+use super::storage::RawFile;
+use super::wal_buffer::WalBuffer;
+use super::wal_index::WalIndex;
+use super::wal_space::WalSpace;
+
+/// One file of the storage, open once and shared by its handles.
+pub(super) struct SharedFile {
+    raw: RefCell<Box<dyn RawFile>>,
+    pub read_only: bool,
+    /// `None` for an anonymous temporary file.
+    pub path: Option<String>,
+    /// Whether the file's name is known to be durable. Not so at first, even for
+    /// a file that was there: whoever made it may have died before its sync.
+    name_is_durable: Cell<bool>,
+    pub locks: RefCell<LockTable>,
+    pub wal_index: RefCell<WalIndex>,
+}
+
+impl SharedFile {
+    pub fn new(raw: Box<dyn RawFile>, read_only: bool, path: Option<String>) -> Self {
+        Self {
+            raw: RefCell::new(raw),
+            read_only,
+            name_is_durable: Cell::new(path.is_none()),
+            path,
+            locks: RefCell::default(),
+            wal_index: RefCell::default(),
+        }
+    }
+
+    /// Runs an action on the file. To be called within [`Instance::guarded`].
+    pub fn with_raw<T>(
+        &self,
+        code: VfsErrorCode,
+        action: impl FnOnce(&mut dyn RawFile) -> VfsResult<T>,
+    ) -> VfsResult<T> {
+        let mut raw = self
+            .raw
+            .try_borrow_mut()
+            .map_err(|_| VfsError::new(code, "the storage called back into its own file".into()))?;
+        action(&mut **raw)
+    }
+
+    /// Makes the file durable and, the first time, its name. To be called within
+    /// [`Instance::guarded`].
+    pub fn sync(&self, instance: &Instance, data_only: bool) -> VfsResult<()> {
+        self.with_raw(VfsErrorCode::IoSync, |raw| raw.sync(data_only))?;
+        if let Some(path) = &self.path
+            && !self.name_is_durable.get()
+        {
+            instance.storage.sync_directory(path)?;
+            instance
+                .counter
+                .count(|figures| figures.directory_flushes += 1);
+            self.name_is_durable.set(true);
+        }
+        Ok(())
+    }
+}
+
+/// Puts between SQLite and a file of the storage what its kind asks for.
+pub(super) fn layered(
+    instance: &Instance,
+    raw: Box<dyn RawFile>,
+    path: &str,
+    kind: Option<FileKind>,
+) -> VfsResult<Box<dyn RawFile>> {
+    let raw: Box<dyn RawFile> = Box::new(DiskFile::new(raw, Rc::clone(&instance.counter)));
+    Ok(match kind {
+        Some(FileKind::MainDb) if instance.options.checksums => {
+            Box::new(CheckedFile::new(raw, instance.checks(path), path))
+        }
+        Some(FileKind::Wal) => {
+            let space = Box::new(WalSpace::new(
+                raw,
+                Rc::clone(&instance.counter),
+                instance.unflushed(path),
+                instance.options.wal_preallocation,
+            ));
+            if instance.options.wal_buffer {
+                Box::new(WalBuffer::new(space)?)
+            } else {
+                space
+            }
+        }
+        _ => raw,
+    })
+}
