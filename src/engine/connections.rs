@@ -18,7 +18,7 @@ use crate::store::{query, value};
 use crate::vfs::{Connection, OpenMode, Storage, SystemOs, Vfs};
 
 const WRITER_CACHE_KIB: u32 = 8 << 10;
-const READER_CACHE_KIB: u32 = 4 << 10;
+const READER_CACHE_KIB: u32 = 16 << 10;
 const QUERY_CACHE_KIB: u32 = 1 << 10;
 const POOL_CACHE_KIB: u32 = 1 << 10;
 /// Steps of SQLite's machine between two looks at the clock: a fraction of a millisecond.

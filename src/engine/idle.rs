@@ -17,6 +17,8 @@ const CHECKPOINT_AFTER_MS: f64 = 500.0;
 const CHECKPOINT_FRAMES: i64 = 250;
 /// Frames from which it is done between two writes: 16 MiB.
 const LOG_FRAMES: i64 = 4_000;
+/// Bytes that have to be written before it is worth asking how long the log is: 1 MiB.
+const LOG_LOOK_BYTES: u64 = 1 << 20;
 /// Frames from which snapshots that hold the log back are given up, the oldest first: 256 MiB.
 const LOG_FRAMES_MAX: i64 = 64_000;
 /// How long clients of a former owner have to connect again, milliseconds.
@@ -33,6 +35,8 @@ pub(super) struct Idle {
     last_write_ms: f64,
     index_may_be_behind: bool,
     log_may_be_long: bool,
+    /// What the storage had been given to write when the length of the log was asked for last.
+    log_looked_at_bytes: u64,
     pruned_ms: f64,
     /// Clients that are gone, whose replies under way are to be ended.
     lost_clients: Vec<String>,
@@ -154,9 +158,15 @@ impl<C: Collect> Engine<C> {
         Ok(left? > 0)
     }
 
-    /// Moves the log into the file where it has grown long. Where snapshots hold it back for too
+    /// Moves the log into the file where it has grown long, which asks SQLite and is not done for each
+    /// write: the log cannot have grown by more than what was written. Where snapshots hold it back for too
     /// long, the oldest of them is given up.
     fn keep_log_short(&mut self, now_ms: f64) {
+        let written_bytes = self.file.vfs.figures().written_bytes;
+        if written_bytes - self.idle.log_looked_at_bytes < LOG_LOOK_BYTES {
+            return;
+        }
+        self.idle.log_looked_at_bytes = written_bytes;
         let Some(connections) = self
             .connections
             .as_ref()

@@ -437,7 +437,7 @@ impl<C: Collect> Engine<C> {
             }
             let reader = &connections.reader;
             // One snapshot for all statements of the call.
-            reader.execute_batch("BEGIN")?;
+            reader.prepare_cached("BEGIN")?.execute([])?;
             let result = if matches!(request, Request::Search { .. }) && is_behind(reader)? {
                 Err(Error::new(
                     Code::IndexPending,
@@ -446,7 +446,9 @@ impl<C: Collect> Engine<C> {
             } else {
                 request.read(reader, visit)
             };
-            let ended = reader.execute_batch("COMMIT");
+            let ended = reader
+                .prepare_cached("COMMIT")
+                .and_then(|mut commit| commit.execute([]));
             let reply = result?;
             ended?;
             Ok(reply)
