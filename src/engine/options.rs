@@ -8,7 +8,7 @@ pub enum Durability {
     Strict,
     /// The death of the process; the loss of power may take the last writes, never the order.
     Relaxed,
-    /// Nothing: the store is gone when it is closed.
+    /// Nothing is promised: it is never flushed.
     Memory,
 }
 

@@ -76,9 +76,7 @@ impl Waiting {
             "all {connections} connections of the pool were held by snapshots, cursors or exports until the time was over; \
              end them sooner, or raise pool.max"
         );
-        let mut error = Error::new(Code::PoolExhausted, message);
-        error = error.with("connections", connections as i64);
-        error
+        Error::new(Code::PoolExhausted, message).with("connections", connections as i64)
     }
 
     fn timeout(&self, message: String) -> Error {
