@@ -19,6 +19,7 @@ const MODE_NULL = 0;
 const MODE_EACH = 1;
 const MODE_SAME = 2;
 const KEPT_SCRATCH_BYTES = 1 << 20;
+const SHORT_UNITS = 48;
 
 type Text = string | null | undefined;
 
@@ -178,7 +179,7 @@ function textMode(values: Text[]): number {
 const valuesIn = (mode: number, rows: number): number => (mode === MODE_NULL ? 0 : mode === MODE_EACH ? rows : 1);
 
 /** About what the texts will take, so that the buffer seldom has to grow. */
-function expectedBytes(texts: Text[][], modes: number[]): number {
+function expectedBytes(texts: Text[][], modes: Uint8Array): number {
   let units = 0;
   for (const [c, values] of texts.entries()) {
     if (modes[c] === MODE_EACH) for (const value of values) units += value?.length ?? 0;
@@ -189,37 +190,45 @@ function expectedBytes(texts: Text[][], modes: number[]): number {
 function write(rows: number, columns: Columns): Uint8Array {
   const numbers = Object.values(columns.numbers);
   const texts = Object.values(columns.texts);
+  const modes = new Uint8Array(Math.ceil((numbers.length + texts.length) / 8) * 8);
+  let numberValues = 0;
+  let textValues = 0;
   // Of no rows there is no first value that could stand for all.
-  const numberModes = rows === 0 ? numbers.map(() => MODE_NULL) : numbers.map(numberMode);
-  const textModes = rows === 0 ? texts.map(() => MODE_NULL) : texts.map(textMode);
-  const modes = [...numberModes, ...textModes];
-  const numbersAt = HEADER_BYTES + Math.ceil(modes.length / 8) * 8;
-  const lengthsAt = numbersAt + 8 * numberModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0);
-  const blockAt = lengthsAt + 4 * textModes.reduce((sum, mode) => sum + valuesIn(mode, rows), 0);
+  if (rows > 0) {
+    for (let c = 0; c < numbers.length; c++) {
+      numberValues += valuesIn((modes[c] = numberMode(numbers[c]!)), rows);
+    }
+    for (let c = 0; c < texts.length; c++) {
+      textValues += valuesIn((modes[numbers.length + c] = textMode(texts[c]!)), rows);
+    }
+  }
+  const numbersAt = HEADER_BYTES + modes.length;
+  const lengthsAt = numbersAt + 8 * numberValues;
+  const blockAt = lengthsAt + 4 * textValues;
 
-  reserve(0, blockAt + expectedBytes(texts, textModes));
-  const floats = new Float64Array(scratch.buffer, numbersAt, (lengthsAt - numbersAt) / 8);
+  reserve(0, blockAt + (rows > 1 ? expectedBytes(texts, modes.subarray(numbers.length)) : 0));
+  const floats = new Float64Array(scratch.buffer, numbersAt, numberValues);
   let float = 0;
-  for (const [c, values] of numbers.entries()) {
-    const count = valuesIn(numberModes[c]!, rows);
+  for (let c = 0; c < numbers.length; c++) {
+    const values = numbers[c]!;
+    const count = valuesIn(modes[c]!, rows);
     for (let i = 0; i < count; i++) floats[float++] = values[i]!;
   }
 
-  const lengths = new Uint32Array((blockAt - lengthsAt) / 4);
+  const lengths = new Uint32Array(textValues);
   let length = 0;
   let end = blockAt;
-  for (const [c, values] of texts.entries()) {
-    const count = valuesIn(textModes[c]!, rows);
-    end = writeTexts(values, count, lengths.subarray(length, length + count), end);
+  for (let c = 0; c < texts.length; c++) {
+    const count = valuesIn(modes[numbers.length + c]!, rows);
+    if (count === 0) continue;
+    end = writeTexts(texts[c]!, count, lengths.subarray(length, length + count), end);
     length += count;
   }
 
-  const view = new DataView(scratch.buffer);
-  const header = [KIND_NEW_MESSAGES, rows, numbers.length, texts.length, 0, end - blockAt, NO_CURSOR, NO_CURSOR];
-  for (const [i, value] of header.entries()) view.setUint32(4 * i, value, true);
-  scratch.fill(0, HEADER_BYTES, numbersAt);
+  const header = new Uint32Array(scratch.buffer, 0, HEADER_BYTES / 4);
+  header.set([KIND_NEW_MESSAGES, rows, numbers.length, texts.length, 0, end - blockAt, NO_CURSOR, NO_CURSOR]);
   scratch.set(modes, HEADER_BYTES);
-  scratch.set(new Uint8Array(lengths.buffer), lengthsAt);
+  new Uint32Array(scratch.buffer, lengthsAt, textValues).set(lengths);
   return take(end);
 }
 
@@ -233,11 +242,22 @@ function writeTexts(values: Text[], count: number, lengths: Uint32Array, start: 
       continue;
     }
     reserve(end, value.length * 3);
-    const { written } = encoder.encodeInto(value, scratch.subarray(end));
+    const written = writeShortAscii(value, end) ? value.length : encoder.encodeInto(value, scratch.subarray(end)).written;
     lengths[i] = (IN_UTF8_BLOCK | written) >>> 0;
     end += written;
   }
   return end;
+}
+
+/** Ids, roles and the like: faster unit by unit than by way of the encoder. */
+function writeShortAscii(text: string, at: number): boolean {
+  if (text.length > SHORT_UNITS) return false;
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > 0x7f) return false;
+    scratch[at + i] = unit;
+  }
+  return true;
 }
 
 /** Makes room for `bytes` more after the first `used`, which are kept. */

@@ -79,7 +79,21 @@ function readAscii(
   return (start, end) => whole.slice(start, end);
 }
 
-/** The columns of a reply and its cursors, checked against the size of the buffer. */
+let allNaN = new Float64Array(64).fill(NaN);
+let allNull: Texts = Array<null>(64).fill(null);
+
+/** A column without a value, of at least so many rows: all replies share one of each kind. */
+function emptyNumbers(rows: number): Numbers {
+  if (allNaN.length < rows) allNaN = new Float64Array(rows).fill(NaN);
+  return allNaN;
+}
+
+function emptyTexts(rows: number): Texts {
+  if (allNull.length < rows) allNull = Array<null>(rows).fill(null);
+  return allNull;
+}
+
+/** The columns of a reply and its cursors, checked against the size of the buffer. Columns may be longer than `rows`. */
 interface Columns {
   rows: number;
   numbers: Twelve<Numbers>;
@@ -98,10 +112,15 @@ function readColumns(
   // The numbers are read in place, so they must lie on a multiple of eight.
   const bytes = reply.byteOffset % 8 === 0 ? reply : reply.slice();
   if (bytes.length < HEADER_BYTES) throw damaged(`${String(bytes.length)} bytes are no header`);
-  const header = new DataView(bytes.buffer, bytes.byteOffset, HEADER_BYTES);
-  const u32 = (index: number): number => header.getUint32(4 * index, true);
-  const [actualKind, rows, numberCount, textCount] = [u32(0), u32(1), u32(2), u32(3)];
-  const [asciiBytes, utf8Bytes, nextBytes, prevBytes] = [u32(4), u32(5), u32(6), u32(7)];
+  const header = new Uint32Array(bytes.buffer, bytes.byteOffset, HEADER_BYTES / 4);
+  const actualKind = header[0]!;
+  const rows = header[1]!;
+  const numberCount = header[2]!;
+  const textCount = header[3]!;
+  const asciiBytes = header[4]!;
+  const utf8Bytes = header[5]!;
+  const nextBytes = header[6]!;
+  const prevBytes = header[7]!;
   if (actualKind !== kind) throw damaged(`kind ${String(actualKind)} instead of ${String(kind)}`);
   if (numberCount !== numberColumns || textCount !== textColumns) {
     throw damaged(
@@ -135,11 +154,9 @@ function readColumns(
   let float = 0;
   for (let c = 0; c < numberColumns; c++) {
     const mode = bytes[HEADER_BYTES + c];
-    if (mode === MODE_EACH) {
-      numbers.push(floats.subarray(float, (float += rows)));
-    } else {
-      numbers.push(new Float64Array(rows).fill(mode === MODE_NULL ? NaN : floats[float++]!));
-    }
+    if (mode === MODE_NULL) numbers.push(emptyNumbers(rows));
+    else if (mode === MODE_EACH) numbers.push(floats.subarray(float, (float += rows)));
+    else numbers.push(new Float64Array(rows).fill(floats[float++]!));
   }
 
   const textAt = readText(bytes);
@@ -168,9 +185,13 @@ function readColumns(
   let at = 0;
   for (let c = numberColumns; c < columns; c++) {
     const mode = bytes[HEADER_BYTES + c];
+    if (mode === MODE_NULL) {
+      texts.push(emptyTexts(rows));
+      continue;
+    }
     const values = Array<string | null>(rows);
     if (mode === MODE_EACH) for (let i = 0; i < rows; i++) values[i] = nextText(lengths[at++]!);
-    else values.fill(mode === MODE_NULL ? null : nextText(lengths[at++]!));
+    else values.fill(nextText(lengths[at++]!));
     texts.push(values);
   }
   if (asciiPosition !== asciiBytes || utf8Position !== bytes.length)

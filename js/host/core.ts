@@ -6,11 +6,47 @@
 
 import { ChatStoreError, fromPlain, isPlainError, type PlainError } from '../client/errors.js';
 
-/** What has happened in the core since it was last asked. */
+/** Is told what has happened in the core, within `take`, and must not call the core meanwhile. */
+export interface CoreSink {
+  /** The bytes are the core's own, and theirs again when this returns. */
+  replied(call: number, reply: Uint8Array): void;
+  failed(call: number, error: PlainError): void;
+  lost(client: number, scope: number, error: PlainError): void;
+  noticed(kind: string, message: string): void;
+}
+
+/** What a sink was told. */
 export type CoreEvent =
-  | { call: number; reply?: Uint8Array | undefined; error?: PlainError | undefined }
+  | { call: number; reply: Uint8Array | undefined; error: PlainError | undefined }
   | { client: number; scope: number; lost: PlainError }
   | { notice: string; message: string };
+
+/** Keeps what it is told until it is asked. */
+export class CoreEvents implements CoreSink {
+  #events: CoreEvent[] = [];
+
+  replied(call: number, reply: Uint8Array): void {
+    this.#events.push({ call, reply: reply.slice(), error: undefined });
+  }
+
+  failed(call: number, error: PlainError): void {
+    this.#events.push({ call, reply: undefined, error });
+  }
+
+  lost(client: number, scope: number, error: PlainError): void {
+    this.#events.push({ client, scope, lost: error });
+  }
+
+  noticed(kind: string, message: string): void {
+    this.#events.push({ notice: kind, message });
+  }
+
+  take(): CoreEvent[] {
+    const events = this.#events;
+    if (events.length > 0) this.#events = [];
+    return events;
+  }
+}
 
 /** An open instance of the core. Errors are thrown as plain objects; anything else means that it is dead. */
 export interface CoreInstance {
@@ -33,7 +69,7 @@ export interface CoreInstance {
   cancel(call: number): void;
   /** Does what is due; gives when to be called again, undefined: not before the next submit. */
   step(nowMs: number): number | undefined;
-  take(): CoreEvent[];
+  take(sink: CoreSink): void;
   close(): void;
   free(): void;
 }

@@ -9,7 +9,7 @@
 
 import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
 import { readCount, readTextAnywhere } from '../client/rows.js';
-import { toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
+import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
 import type { Call, Connection, ConnectionEvents } from './protocol.js';
 
 /** What the environment brings. */
@@ -60,6 +60,7 @@ export class Host {
   readonly #environment: HostEnvironment;
   readonly #seats = new Map<number, Seat>();
   readonly #waiting = new Map<number, Waiting>();
+  readonly #events = new CoreEvents();
   #instance: CoreInstance | undefined;
   #lastCall = 0;
   #lastSeat = 0;
@@ -352,11 +353,11 @@ export class Host {
     if (this.#instance === undefined) return;
     const writes = this.#waiting.size > 0;
     let nextMs: number | undefined;
-    let events: CoreEvent[] = [];
     this.#guarded((instance) => {
       nextMs = instance.step(performance.now());
-      events = instance.take();
+      instance.take(this.#events);
     });
+    const events = this.#events.take();
     if (writes && events.length > 0) {
       const error = this.#environment.strangerSeen?.();
       if (error !== undefined) {

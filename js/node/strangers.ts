@@ -13,8 +13,8 @@ import { ChatStoreError } from '../client/errors.js';
 
 const shmOf = (path: string): string => `${path}-shm`;
 
-/** How often the file's own name is looked at; its log is looked at every time. */
-const NAME_CHECK_MS = 1_000;
+/** How often it is looked whether the files are still those of their names; whether the log has one, every time. */
+const IDENTITY_CHECK_MS = 1_000;
 
 /**
  * Looks for a stranger before a store is opened. The index of a shared log (`-shm`) that no living
@@ -34,7 +34,7 @@ export function checkNoStranger(path: string): void {
 export class StrangerWatch {
   readonly #path: string;
   readonly #descriptors: ReadonlyMap<number, string>;
-  #namesCheckedMs = performance.now();
+  #checkedMs = performance.now();
 
   constructor(path: string, descriptors: ReadonlyMap<number, string>) {
     this.#path = path;
@@ -48,21 +48,19 @@ export class StrangerWatch {
       return foreign(path, `${shmOf(path)} has appeared`, 'close that program, then open the store again');
     }
     const nowMs = performance.now();
-    const checkNames = nowMs - this.#namesCheckedMs >= NAME_CHECK_MS;
-    if (checkNames) this.#namesCheckedMs = nowMs;
+    const checkAll = nowMs - this.#checkedMs >= IDENTITY_CHECK_MS;
+    if (checkAll) this.#checkedMs = nowMs;
     for (const [descriptor, name] of this.#descriptors) {
-      const isLog = name.endsWith('-wal');
-      if (!isLog && !checkNames) continue;
-      const what = checkNames ? changeOf(descriptor, name) : goneOf(descriptor);
+      const what = checkAll ? changeOf(descriptor, name) : goneOf(name);
       if (what !== undefined) return foreign(path, `${name} ${what}`, 'open the store again');
     }
     return undefined;
   }
 }
 
-/** A file without a name is written to in vain. */
-function goneOf(descriptor: number): string | undefined {
-  return fstatSync(descriptor).nlink === 0 ? 'was deleted' : undefined;
+/** A log without its name is written to in vain. To look for a name costs a third of asking for the file's state. */
+function goneOf(name: string): string | undefined {
+  return name.endsWith('-wal') && !existsSync(name) ? 'was deleted' : undefined;
 }
 
 function changeOf(descriptor: number, name: string): string | undefined {

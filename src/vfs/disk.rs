@@ -8,6 +8,7 @@
 //!   transaction up, which the WAL buffer relies on; after some other codes
 //!   (`SQLITE_BUSY`, `SQLITE_NOMEM`) it would go on with it, or try again.
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use rsqlite_vfs::ffi::{SQLITE_FULL, SQLITE_IOERR};
@@ -21,6 +22,8 @@ pub(super) struct DiskFile {
     inner: Box<dyn RawFile>,
     counter: Rc<Counter>,
     flush_failed: bool,
+    /// Asked for once: nobody else changes the file while it is open.
+    size_bytes: Cell<Option<u64>>,
 }
 
 impl DiskFile {
@@ -29,6 +32,7 @@ impl DiskFile {
             inner,
             counter,
             flush_failed: false,
+            size_bytes: Cell::new(None),
         }
     }
 }
@@ -48,13 +52,20 @@ impl RawFile for DiskFile {
             figures.writes += 1;
             figures.written_bytes += as_u64(bytes.len());
         });
+        // Unknown where it fails: some of it may be written.
+        let size_bytes = self.size_bytes.take();
         self.inner
             .write_at(bytes, offset_bytes)
-            .map_err(|error| final_error(error, VfsErrorCode::IoWrite))
+            .map_err(|error| final_error(error, VfsErrorCode::IoWrite))?;
+        let end_bytes = offset_bytes + as_u64(bytes.len());
+        self.size_bytes
+            .set(size_bytes.map(|size_bytes| size_bytes.max(end_bytes)));
+        Ok(())
     }
 
     fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
         self.counter.count(|figures| figures.truncations += 1);
+        self.size_bytes.set(None);
         self.inner
             .truncate(size_bytes)
             .map_err(|error| final_error(error, VfsErrorCode::IoTruncate))
@@ -75,7 +86,12 @@ impl RawFile for DiskFile {
     }
 
     fn size_bytes(&self) -> VfsResult<u64> {
-        self.inner.size_bytes()
+        if let Some(size_bytes) = self.size_bytes.get() {
+            return Ok(size_bytes);
+        }
+        let size_bytes = self.inner.size_bytes()?;
+        self.size_bytes.set(Some(size_bytes));
+        Ok(size_bytes)
     }
 
     fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {

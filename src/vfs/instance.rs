@@ -33,6 +33,8 @@ pub(super) struct Instance {
     pub(super) options: VfsOptions,
     pub(super) counter: Rc<Counter>,
     files: RefCell<BTreeMap<String, Weak<SharedFile>>>,
+    /// The full paths of the names that SQLite has opened files by.
+    full_paths: RefCell<BTreeMap<String, String>>,
     /// What is remembered of databases and of WALs, by path, beyond their closing.
     checks: RefCell<BTreeMap<String, Rc<PageChecks>>>,
     unflushed: RefCell<BTreeMap<String, Rc<Unflushed>>>,
@@ -48,6 +50,7 @@ impl Instance {
             options,
             counter: Rc::default(),
             files: RefCell::default(),
+            full_paths: RefCell::default(),
             checks: RefCell::default(),
             unflushed: RefCell::default(),
             next_handle: Cell::new(1),
@@ -78,6 +81,13 @@ impl Instance {
         let id = self.next_handle.get();
         self.next_handle.set(id + 1);
         id
+    }
+
+    /// The full path of a file, as SQLite has it where it has opened the file: asking the storage may
+    /// take a call of the system for each directory on the way.
+    pub fn full_path(&self, name: &str) -> VfsResult<String> {
+        let known = self.full_paths.borrow().get(name).cloned();
+        known.map_or_else(|| self.storage.full_path(name), Ok)
     }
 
     /// The file at a path, if it is open.
@@ -407,7 +417,14 @@ impl VfsStore for Store {
     }
 
     fn full_pathname(instance: &Rc<Instance>, name: &str) -> VfsResult<String> {
-        instance.guarded(VfsErrorCode::CantOpen, || instance.storage.full_path(name))
+        instance.guarded(VfsErrorCode::CantOpen, || {
+            let path = instance.storage.full_path(name)?;
+            instance
+                .full_paths
+                .borrow_mut()
+                .insert(name.into(), path.clone());
+            Ok(path)
+        })
     }
 
     fn delete_file(instance: &Rc<Instance>, name: &str, sync_directory: bool) -> VfsResult<()> {

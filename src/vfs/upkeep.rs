@@ -28,7 +28,7 @@ impl Vfs {
     /// Those of flushing. Nothing that was read is sure then.
     pub fn sync_files(&self, path: &str) -> VfsResult<()> {
         self.run(VfsErrorCode::IoSync, |instance| {
-            let path = instance.storage.full_path(path)?;
+            let path = instance.full_path(path)?;
             // The log first: the database may depend on it.
             for (path, kind) in [(wal_path(&path), FileKind::Wal), (path, FileKind::MainDb)] {
                 if instance.storage.exists(&path)? {
@@ -52,7 +52,7 @@ impl Vfs {
     /// `SQLITE_BUSY` where a connection has the WAL open; those of cutting and flushing.
     pub fn cut_unflushed(&self, path: &str) -> VfsResult<()> {
         self.run(VfsErrorCode::IoTruncate, |instance| {
-            let path = wal_path(&instance.storage.full_path(path)?);
+            let path = wal_path(&instance.full_path(path)?);
             if instance.open_file(&path).is_some() {
                 return Err(VfsError::new(
                     VfsErrorCode::Busy,
@@ -90,7 +90,7 @@ impl Vfs {
         policy: ChecksumPolicy,
     ) -> VfsResult<ChecksumPolicy> {
         self.run(VfsErrorCode::Io, |instance| {
-            let path = instance.storage.full_path(path)?;
+            let path = instance.full_path(path)?;
             Ok(instance.checks(&path).set_policy(policy))
         })
     }
@@ -103,7 +103,7 @@ impl Vfs {
     /// Where the path cannot be resolved.
     pub fn damaged_pages(&self, path: &str) -> VfsResult<DamagedPages> {
         self.run(VfsErrorCode::Io, |instance| {
-            let path = instance.storage.full_path(path)?;
+            let path = instance.full_path(path)?;
             Ok(instance.checks(&path).damaged())
         })
     }
@@ -119,7 +119,7 @@ impl Vfs {
     /// Those of reading, writing and flushing. Pages done so far stay done.
     pub fn reseal(&self, path: &str) -> VfsResult<u64> {
         self.run(VfsErrorCode::IoWrite, |instance| {
-            let path = instance.storage.full_path(path)?;
+            let path = instance.full_path(path)?;
             let checks = instance.checks(&path);
             let policy = checks.set_policy(ChecksumPolicy::Off);
             let stamped = with_file(instance, &path, FileKind::MainDb, |file| {
@@ -145,7 +145,7 @@ impl Vfs {
     /// Where there is no such file, or its time cannot be set.
     pub fn set_modified_ms(&self, path: &str, modified_ms: i64) -> VfsResult<bool> {
         self.run(VfsErrorCode::Io, |instance| {
-            let path = instance.storage.full_path(path)?;
+            let path = instance.full_path(path)?;
             with_file(instance, &path, FileKind::MainDb, |file| {
                 file.with_raw(VfsErrorCode::Io, |raw| raw.set_modified_ms(modified_ms))
             })

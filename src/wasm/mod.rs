@@ -7,7 +7,7 @@ mod arguments;
 mod rows;
 mod salvage;
 
-use js_sys::{Array, Object, Reflect, Uint8Array};
+use js_sys::{Object, Reflect};
 use wasm_bindgen::prelude::*;
 
 use crate::engine::{Answer, Call, Durability, Engine, Event, Operation};
@@ -19,6 +19,28 @@ use crate::vfs::{MemoryStorage, NodeStorage};
 /// Most memory that SQLite takes: a quarter of what a wasm instance can have, since replies and what
 /// JavaScript makes of them need theirs too.
 const SQLITE_BYTES: i64 = 1 << 30;
+
+#[wasm_bindgen]
+extern "C" {
+    /// Who is told what happened; see `CoreSink` in `js/host/core.ts`.
+    pub type Sink;
+
+    /// A call was answered. The bytes are the core's: they have to be copied before this returns.
+    #[wasm_bindgen(method, structural)]
+    fn replied(this: &Sink, call: f64, reply: &[u8]);
+
+    /// A call failed.
+    #[wasm_bindgen(method, structural)]
+    fn failed(this: &Sink, call: f64, error: JsValue);
+
+    /// A transaction or snapshot ended early.
+    #[wasm_bindgen(method, structural)]
+    fn lost(this: &Sink, client: u32, scope: u32, error: JsValue);
+
+    /// Something that concerns everybody.
+    #[wasm_bindgen(method, structural)]
+    fn noticed(this: &Sink, kind: &str, message: &str);
+}
 
 /// An open store. Everything is synchronous; every error is thrown as
 /// `{code, message, details, outcome?}`. Times are milliseconds of one clock that never goes back.
@@ -130,12 +152,12 @@ impl Instance {
             .map_err(thrown)
     }
 
-    /// What happened since the last time, in order: `{call, client, reply}` or `{call, client, error}`
-    /// for calls that have settled, `{client, scope, lost}` for transactions and snapshots that ended
-    /// early, `{notice, message}` for the rest.
-    pub fn take(&mut self) -> std::result::Result<Array, JsValue> {
-        let events = self.engine().map_err(thrown)?.take();
-        Ok(events.into_iter().map(event).collect())
+    /// Tells what happened since the last time, in order. The sink must not call back into this object.
+    pub fn take(&mut self, sink: &Sink) -> std::result::Result<(), JsValue> {
+        for event in self.engine().map_err(thrown)?.take() {
+            tell(sink, event);
+        }
+        Ok(())
     }
 
     /// Moves what is in the log into the file and closes it. Calls after the first do nothing.
@@ -157,36 +179,19 @@ fn encode(answer: Answer<rows::Messages>) -> Result<Vec<u8>> {
     rows::encode(&answer.reply, answer.messages)
 }
 
-fn event(event: Event<rows::Messages>) -> JsValue {
-    let plain = Object::new();
+fn tell(sink: &Sink, event: Event<rows::Messages>) {
     match event {
-        Event::Reply {
-            call,
-            client,
-            result,
-        } => {
-            set(&plain, "call", &JsValue::from_f64(call as f64));
-            set(&plain, "client", &JsValue::from(client));
-            match result.and_then(encode) {
-                Ok(reply) => set(&plain, "reply", &Uint8Array::from(&reply[..]).into()),
-                Err(error) => set(&plain, "error", &thrown(error)),
-            }
-        }
+        Event::Reply { call, result, .. } => match result.and_then(encode) {
+            Ok(reply) => sink.replied(call as f64, &reply),
+            Err(error) => sink.failed(call as f64, thrown(error)),
+        },
         Event::Lost {
             client,
             scope,
             error,
-        } => {
-            set(&plain, "client", &JsValue::from(client));
-            set(&plain, "scope", &JsValue::from(scope));
-            set(&plain, "lost", &thrown(error));
-        }
-        Event::Notice { kind, message } => {
-            set(&plain, "notice", &JsValue::from_str(kind));
-            set(&plain, "message", &JsValue::from_str(&message));
-        }
+        } => sink.lost(client, scope, thrown(error)),
+        Event::Notice { kind, message } => sink.noticed(kind, &message),
     }
-    plain.into()
 }
 
 /// Every error code there is.
