@@ -337,6 +337,8 @@ pub struct MessageRef<'a> {
     pub updated_at_ms: i64,
     /// Epoch milliseconds; set while in the trash.
     pub deleted_at_ms: Option<i64>,
+    /// Whether the caller has just given its contents, so that a reply need not repeat them.
+    pub is_echo: bool,
 }
 
 /// A message of its own, as [`MessageRef`] but owned.
@@ -411,6 +413,7 @@ impl Message {
             created_at_ms: self.created_at_ms,
             updated_at_ms: self.updated_at_ms,
             deleted_at_ms: self.deleted_at_ms,
+            is_echo: false,
         }
     }
 }

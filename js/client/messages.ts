@@ -7,8 +7,8 @@
 import { checkArgument, checked } from './arguments.js';
 import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js';
 import { ChatStoreError } from './errors.js';
-import { bodyColumns, jsonFields, packBody, packNewMessage, packNewMessages } from './pack.js';
-import { readCount, readMessages, readSessions, readTree } from './rows.js';
+import { bodyColumns, columnsOf, columnsOfOne, jsonFields, packBody, packColumns, type NewColumns } from './pack.js';
+import { readAdded, readCount, readMessages, readSessions, readTree } from './rows.js';
 import * as shapes from './shapes.js';
 import { MessageStream } from './stream.js';
 import type {
@@ -71,8 +71,7 @@ export class Messages {
   async add(message: NewMessage, options: WriteOptions = {}): Promise<Message> {
     checkArgument('message', shapes.newMessage, message);
     checkOptions(shapes.writeOptions, options);
-    const rows = checked('message', () => packNewMessage(message));
-    return only(await this.#messages('messages.add', { rows }, options));
+    return only(await this.#add('message', () => columnsOfOne(message), options));
   }
 
   /**
@@ -81,7 +80,10 @@ export class Messages {
    * Errors: as {@link Messages.add}.
    */
   async addMany(messages: NewMessage[], options: WriteOptions = {}): Promise<Message[]> {
-    return this.#write('messages.add', messages, options);
+    checkArgument('messages', shapes.newMessages, messages);
+    checkOptions(shapes.writeOptions, options);
+    if (messages.length === 0) return [];
+    return this.#add('messages', () => columnsOf(messages), options);
   }
 
   /**
@@ -91,7 +93,11 @@ export class Messages {
    * Errors: as {@link Messages.add}, without `CONSTRAINT_UNIQUE`.
    */
   async put(messages: NewMessage[], options: WriteOptions = {}): Promise<Message[]> {
-    return this.#write('messages.put', messages, options);
+    checkArgument('messages', shapes.newMessages, messages);
+    checkOptions(shapes.writeOptions, options);
+    if (messages.length === 0) return [];
+    const rows = checked('messages', () => packColumns(columnsOf(messages)));
+    return this.#messages('messages.put', { rows }, options);
   }
 
   /**
@@ -341,12 +347,11 @@ export class Messages {
     return new MessageStream(this.#caller, message, options.flushIntervalMs);
   }
 
-  async #write(verb: string, messages: NewMessage[], options: WriteOptions): Promise<Message[]> {
-    checkArgument('messages', shapes.newMessages, messages);
-    checkOptions(shapes.writeOptions, options);
-    if (messages.length === 0) return [];
-    const rows = checked('messages', () => packNewMessages(messages));
-    return this.#messages(verb, { rows }, options);
+  async #add(argument: string, given: () => NewColumns, options: WriteOptions): Promise<Message[]> {
+    const columns = checked(argument, given);
+    const rows = checked(argument, () => packColumns(columns));
+    const reply = await this.#caller.call({ verb: 'messages.add', write: true, rows }, options);
+    return readAdded(reply, columns, this.#caller.readText);
   }
 
   async #page(args: object, options: CallOptions): Promise<Page<Message>> {

@@ -72,15 +72,8 @@ export function jsonFields(
   return copy;
 }
 
-/** Packs one checked message. */
-export function packNewMessage(message: NewMessage): Uint8Array {
-  const columns = makeColumns(1);
-  fillRow(columns, 0, message);
-  return write(1, columns);
-}
-
-/** Packs checked messages into a buffer of their own. */
-export function packNewMessages(messages: readonly NewMessage[]): Uint8Array {
+/** The columns of checked messages, which they are packed from and their replies completed with. */
+export function columnsOf(messages: readonly NewMessage[]): NewColumns {
   const columns = makeColumns(messages.length);
   let i = 0;
   try {
@@ -88,7 +81,19 @@ export function packNewMessages(messages: readonly NewMessage[]): Uint8Array {
   } catch (fault) {
     throw fault instanceof Fault ? fault.under(i) : fault;
   }
-  return write(messages.length, columns);
+  return columns;
+}
+
+/** The same of one message. */
+export function columnsOfOne(message: NewMessage): NewColumns {
+  const columns = makeColumns(1);
+  fillRow(columns, 0, message);
+  return columns;
+}
+
+/** Packs columns into a buffer of their own. */
+export function packColumns(columns: NewColumns): Uint8Array {
+  return write(columns.texts.role.length, columns);
 }
 
 /** Packs a payload as a message whose other columns are empty. */
@@ -97,7 +102,7 @@ export function packBody(body: Body): Uint8Array {
   const { text, parts } = bodyColumns(body);
   columns.texts.text[0] = text;
   columns.texts.parts[0] = parts;
-  return write(1, columns);
+  return packColumns(columns);
 }
 
 /** One array a column; the order of the names is the order in the buffer. */
@@ -131,9 +136,9 @@ function makeColumns(rows: number) {
   };
 }
 
-type Columns = ReturnType<typeof makeColumns>;
+export type NewColumns = ReturnType<typeof makeColumns>;
 
-function fillRow({ numbers, texts }: Columns, i: number, message: NewMessage): void {
+function fillRow({ numbers, texts }: NewColumns, i: number, message: NewMessage): void {
   if (message.createdAt !== undefined) numbers.createdAt[i] = message.createdAt;
   const usage = message.usage;
   if (usage !== undefined && usage !== null) {
@@ -187,7 +192,7 @@ function expectedBytes(texts: Text[][], modes: Uint8Array): number {
   return Math.min(units + units / 8, limits.replyBytes / 2);
 }
 
-function write(rows: number, columns: Columns): Uint8Array {
+function write(rows: number, columns: NewColumns): Uint8Array {
   const numbers = Object.values(columns.numbers);
   const texts = Object.values(columns.texts);
   const modes = new Uint8Array(Math.ceil((numbers.length + texts.length) / 8) * 8);
@@ -242,7 +247,9 @@ function writeTexts(values: Text[], count: number, lengths: Uint32Array, start: 
       continue;
     }
     reserve(end, value.length * 3);
-    const written = writeShortAscii(value, end) ? value.length : encoder.encodeInto(value, scratch.subarray(end)).written;
+    const written = writeShortAscii(value, end)
+      ? value.length
+      : encoder.encodeInto(value, scratch.subarray(end)).written;
     lengths[i] = (IN_UTF8_BLOCK | written) >>> 0;
     end += written;
   }

@@ -9,6 +9,7 @@
 /* oxlint-disable typescript/no-unsafe-type-assertion -- the layout says what stands where; the core keeps to it */
 
 import { ChatStoreError } from './errors.js';
+import type { NewColumns } from './pack.js';
 import type {
   Bot,
   Count,
@@ -296,6 +297,53 @@ export function readMessages(reply: Uint8Array, readText: ReadText): Page<Messag
     };
   }
   return { items, nextCursor, prevCursor };
+}
+
+/**
+ * The messages of a reply to their addition, which says of each only what its caller could not know.
+ * Where the call was one that had taken effect before, they are read as they are by now.
+ */
+export function readAdded(reply: Uint8Array, added: NewColumns, readText: ReadText): Message[] {
+  const { rows, numbers, texts } = readColumns(reply, KIND_MESSAGES, 11, 12, readText);
+  const [seq, , , , , , , , createdAt, updatedAt] = numbers;
+  const [id, , botId, parentId, role, text] = texts;
+  const given = added.texts;
+  const { inputTokens, outputTokens, reasoningTokens, cachedTokens, costUsd, durationMs } = added.numbers;
+  if (rows !== given.role.length) throw damaged(`${String(rows)} messages instead of ${String(given.role.length)}`);
+  if (role[0] !== '') return readMessages(reply, readText).items;
+  const items = Array<Message>(rows);
+  for (let i = 0; i < rows; i++) {
+    const payload = given.parts[i];
+    const content = typeof payload === 'string' ? text[i]! : given.text[i]!;
+    items[i] = {
+      id: given.id[i] ?? id[i]!,
+      sessionId: given.sessionId[i]!,
+      botId: botId[i]!,
+      parentId: parentId[i]!,
+      seq: seq[i]!,
+      role: given.role[i]!,
+      content,
+      parts: typeof payload === 'string' ? (jsonOrNull(payload) as Part[]) : [{ type: 'text', text: content }],
+      status: (given.status[i] ?? 'complete') as MessageStatus,
+      finishReason: given.finishReason[i] ?? null,
+      error: jsonOrNull(given.error[i] ?? null),
+      model: given.model[i] ?? null,
+      usage: usageOrNull(
+        inputTokens[i]!,
+        outputTokens[i]!,
+        reasoningTokens[i]!,
+        cachedTokens[i]!,
+        costUsd[i]!,
+        durationMs[i]!,
+      ),
+      metadata: jsonOrNull(given.metadata[i] ?? null),
+      active: true,
+      createdAt: createdAt[i]!,
+      updatedAt: updatedAt[i]!,
+      deletedAt: null,
+    };
+  }
+  return items;
 }
 
 function usageOrNull(

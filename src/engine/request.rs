@@ -370,7 +370,14 @@ impl Request<'_> {
             Self::SessionsPurge { deleted_before_ms } => {
                 Reply::Count(sessions::purge(writer, deleted_before_ms)?)
             }
-            Self::MessagesAdd(messages) => visited(messages::add(writer, &messages, visit))?,
+            Self::MessagesAdd(messages) => {
+                visited(messages::add(writer, &messages, &mut |message| {
+                    visit(&MessageRef {
+                        is_echo: true,
+                        ..*message
+                    });
+                }))?
+            }
             Self::MessagesPut(messages) => visited(messages::put(writer, &messages, visit))?,
             Self::MessagesUpdate {
                 session_id,

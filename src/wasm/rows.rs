@@ -4,7 +4,7 @@ use rusqlite::types::Value;
 
 use crate::engine::{Collect, Info, Reply, Table};
 use crate::error::Result;
-use crate::model::{Bot, Count, MessageRef, PageEnds, SearchHit, Session, TreeNode};
+use crate::model::{Bot, Count, MessageRef, PageEnds, SearchHit, Session, TreeNode, Usage};
 use crate::pack::{self, Numbers, Texts};
 use crate::store::check_reply;
 
@@ -27,6 +27,13 @@ pub(super) struct Messages {
 impl Messages {
     /// Takes another message in. Beyond what a reply may hold they are only counted.
     pub(super) fn push(&mut self, message: &MessageRef<'_>) {
+        let brief;
+        let message = if message.is_echo {
+            brief = without_echo(message);
+            &brief
+        } else {
+            message
+        };
         self.size_bytes += message.text.len() + message.parts.map_or(0, str::len);
         if check_reply(self.size_bytes).is_err() {
             return;
@@ -66,6 +73,23 @@ impl Messages {
         for (column, value) in self.texts.iter_mut().zip(texts) {
             column.push(value);
         }
+    }
+}
+
+/// What its caller does not know of a message that was added. The empty role says that the rest is missing.
+fn without_echo<'a>(message: &MessageRef<'a>) -> MessageRef<'a> {
+    MessageRef {
+        session_id: "",
+        role: "",
+        text: message.parts.map_or("", |_| message.text),
+        parts: None,
+        status: "",
+        finish_reason: None,
+        error: None,
+        model: None,
+        usage: Usage::default(),
+        metadata: None,
+        ..*message
     }
 }
 

@@ -123,7 +123,9 @@ test('checks of the schema hold for what only the core can see', async (t) => {
 test('the schema names the check, the not-null column and the table that a value fails', async () => {
   const { createBindings } = await import(join(root, 'dist/wasm/bindings.js'));
   const { readFileSync } = await import('node:fs');
-  const { packNewMessages } = await importSource('js/client/pack.ts');
+  const { columnsOf, packColumns } = await importSource('js/client/pack.ts');
+  const { CoreEvents } = await importSource('js/host/core.ts');
+  const pack = (messages) => packColumns(columnsOf(messages));
   const bindings = createBindings();
   bindings.initSync({ module: new WebAssembly.Module(readFileSync(join(root, 'dist/wasm/chatstore_bg.wasm'))) });
   const instance = new bindings.Instance(null, ':memory:', {});
@@ -132,14 +134,16 @@ test('the schema names the check, the not-null column and the table that a value
   const call = (verb, args, rows) => {
     if (instance.submit(0, ++last, 0, 0, verb, 1_000, args, rows, undefined, 1, 0) !== undefined) return;
     instance.step(0);
-    for (const { error } of instance.take()) if (error !== undefined) throw error;
+    const events = new CoreEvents();
+    instance.take(events);
+    for (const { error } of events.take()) if (error !== undefined) throw error;
   };
   call('sessions.create', { id: 's' });
   // What the checks of the package let through to nobody, the core refuses by itself.
   for (const bad of [{ status: 'finished' }, { role: '' }, { id: '' }]) {
     let thrown;
     try {
-      call('messages.add', undefined, packNewMessages([said('x', bad)]));
+      call('messages.add', undefined, pack([said('x', bad)]));
     } catch (error) {
       thrown = error;
     }
@@ -148,7 +152,7 @@ test('the schema names the check, the not-null column and the table that a value
       JSON.stringify([bad, thrown]),
     );
   }
-  call('messages.add', undefined, packNewMessages([said('fine')]));
+  call('messages.add', undefined, pack([said('fine')]));
   instance.close();
   instance.free();
 });

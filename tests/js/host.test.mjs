@@ -58,10 +58,12 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
           queue = [];
           return undefined;
         },
-        take() {
-          const taken = events;
+        take(sink) {
+          for (const { call, reply, error } of events) {
+            if (error === undefined) sink.replied(call, reply);
+            else sink.failed(call, error);
+          }
           events = [];
-          return taken;
         },
         close: () => log.push('close'),
         free: () => log.push('free'),

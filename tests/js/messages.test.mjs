@@ -100,6 +100,64 @@ test('addMany adds all or none, and nothing for nothing', async (t) => {
   assert.equal((await store.sessions.get('s')).messageCount, 2500);
 });
 
+test('what an addition gives back is what is read afterwards, whatever was given and in whichever order', async (t) => {
+  const store = await open(t);
+  await store.bots.create({ id: 'b', name: 'Ada' });
+  await store.sessions.create({ id: 'r', botId: 'b' });
+  const usage = { inputTokens: 1, costUsd: 0.5 };
+  const parts = [
+    { type: 'text', text: 'one' },
+    { type: 'image', url: 'x', gone: undefined },
+    { type: 'text', text: 'two 😀' },
+  ];
+  // Sessions take turns, the one that was made last first.
+  const given = [
+    { sessionId: 'r', role: 'user', content: 'with the bot of its session' },
+    { sessionId: 's', role: 'user', content: '', id: 'first', metadata: { deep: [null] } },
+    {
+      sessionId: 'r',
+      role: 'assistant',
+      parts,
+      model: 'm',
+      usage,
+      status: 'error',
+      error: { code: 1 },
+      finishReason: 'f',
+    },
+    { sessionId: 's', role: 'user', parts: [{ type: 'text', text: 'plain' }], botId: 'b', createdAt: 5 },
+    { sessionId: 'r', role: 'user', content: 'a root', parentId: null, botId: null },
+    { sessionId: 's', role: 'tool', content: 'a branch', parentId: 'first' },
+  ];
+  const added = await store.messages.addMany(given);
+  assert.deepEqual(
+    added.map(({ sessionId, seq }) => [sessionId, seq]),
+    [
+      ['r', 1],
+      ['s', 1],
+      ['r', 2],
+      ['s', 2],
+      ['r', 3],
+      ['s', 3],
+    ],
+  );
+  const active = async (message) => ({ ...message, active: (await store.messages.get(message)).active });
+  for (const message of added) assert.deepEqual(await active(message), await store.messages.get(message));
+  for (const message of given.slice(2, 4)) {
+    const one = await store.messages.add({ ...message, id: undefined });
+    assert.deepEqual(one, await store.messages.get(one));
+  }
+});
+
+test('an addition that is sent again gives the messages as they are by now', async (t) => {
+  const store = await open(t);
+  const options = { operationId: 'once' };
+  const [first] = await store.messages.addMany([said('as it was')], options);
+  await store.messages.update(first, { content: 'as it is' });
+  const [again] = await store.messages.addMany([said('as it was')], options);
+  assert.deepEqual(again, await store.messages.get(first));
+  assert.equal(again.content, 'as it is');
+});
+
 test('put replaces by id, adds the rest, chains them and moves the head', async (t) => {
   const store = await open(t);
   const first = await store.messages.put([said('1', { id: 'a' }), said('2', { id: 'b' })]);

@@ -6,7 +6,8 @@ import { test } from 'node:test';
 import { importSource, seeded } from './support.mjs';
 
 const rows = await importSource('js/client/rows.ts');
-const { packNewMessages } = await importSource('js/client/pack.ts');
+const { columnsOf, packColumns } = await importSource('js/client/pack.ts');
+const pack = (messages) => packColumns(columnsOf(messages));
 const { readTextInNode } = await importSource('js/node/text.ts');
 
 const none = 0xffffffff;
@@ -311,7 +312,7 @@ test('new messages are packed so that absent, null and every text come out again
       metadata: { a: 'ü' },
     },
   ];
-  const { modes, numbers, texts } = unpack(packNewMessages(messages));
+  const { modes, numbers, texts } = unpack(pack(messages));
   assert.deepEqual(modes, [1, 0, 0, 0, 0, 1, 0, 2, 2, 1, 1, 2, 1, 1, 2, 2, 2, 2, 1]);
   assert.deepEqual(numbers[0], [Number.NaN, 5, Number.NaN]);
   assert.deepEqual(numbers[5], [Number.NaN, Number.NaN, 0.25]);
@@ -329,9 +330,9 @@ test('a large call after a small one, and the other way round, do not disturb ea
     role: 'user',
     content: `${i} ${'é'.repeat(i % 700)}`,
   }));
-  const first = packNewMessages(small);
-  const packed = packNewMessages(large);
-  const again = packNewMessages(small);
+  const first = pack(small);
+  const packed = pack(large);
+  const again = pack(small);
   assert.deepEqual(again, first);
   assert.deepEqual(
     unpack(packed).texts[5],

@@ -10,7 +10,8 @@ import { importSource, rejection, root, temporaryFolder } from './support.mjs';
 const { Host } = await importSource('js/host/host.ts');
 const { Link } = await importSource('js/client/link.ts');
 const { CoreFile } = await importSource('js/node/core.ts');
-const { packNewMessages } = await importSource('js/client/pack.ts');
+const { columnsOf, packColumns } = await importSource('js/client/pack.ts');
+const pack = (messages) => packColumns(columnsOf(messages));
 const rows = await importSource('js/client/rows.ts');
 const { createBindings } = await import(join(root, 'dist/wasm/bindings.js'));
 const module = new WebAssembly.Module(nodeFs.readFileSync(join(root, 'dist/wasm/chatstore_bg.wasm')));
@@ -19,7 +20,7 @@ const patient = { timeoutMs: 30_000 };
 const add = (content) => ({
   verb: 'messages.add',
   write: true,
-  rows: packNewMessages([{ sessionId: 's', role: 'user', content }]),
+  rows: pack([{ sessionId: 's', role: 'user', content }]),
 });
 const list = { verb: 'messages.list', write: false, args: { sessionId: 's' } };
 const texts = async (link) =>
@@ -52,7 +53,7 @@ async function fragileStore(t, fs = nodeFs) {
         submit: (...args) => instance.submit(...args),
         cancel: (...args) => instance.cancel(...args),
         step: fragile(instance.step),
-        take: () => instance.take(),
+        take: (sink) => instance.take(sink),
         close: () => instance.close(),
         free: () => instance.free(),
       };

@@ -146,6 +146,7 @@ impl<'c> Rows<'c> {
             metadata: optional(19)?,
             text: body,
             parts,
+            is_echo: false,
         });
         self.last.0 = key;
         self.last.1.clear();

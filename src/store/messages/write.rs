@@ -1,6 +1,8 @@
 //! Writing messages: add, put, update.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use rusqlite::{Connection, params};
 
@@ -16,14 +18,25 @@ use crate::store::{
 const STATUSES: [&str; 5] = ["pending", "streaming", "complete", "incomplete", "error"];
 
 /// A session while messages are added to it; its row is written once, at the end.
-struct Target {
+struct Target<'m> {
     key: i64,
-    bot: Option<(i64, String)>,
-    head: Option<(i64, String)>,
+    bot: Option<(i64, Rc<str>)>,
+    head: Option<(i64, Rc<str>)>,
     next_seq: i64,
     added: i64,
     last_created_at_ms: i64,
-    last_beginning: String,
+    last_text: Cow<'m, str>,
+}
+
+/// A message that was added, as far as its caller did not say so.
+struct Added {
+    key: i64,
+    id: Rc<str>,
+    bot_id: Option<Rc<str>>,
+    parent_id: Option<Rc<str>>,
+    created_at_ms: i64,
+    /// The text of its parts.
+    derived: Option<String>,
 }
 
 /// Adds messages. Each becomes the head of its session.
@@ -38,12 +51,58 @@ pub fn add(
     visit: &mut dyn FnMut(&MessageRef<'_>),
 ) -> Result<()> {
     let mut batch = Batch::new(writer, messages.len())?;
+    let mut order = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate() {
-        let target = batch.target(message.session_id)?;
-        let parent = batch.parent(target, message)?;
-        batch.insert(at, target, parent, message, visit)?;
+        order.push((batch.target(message.session_id)?, at));
     }
-    batch.finish()
+    // Session by session, in the order of keys: of several that take turns, most pages would be
+    // written to again and again, and split where they could be filled.
+    order.sort_by_key(|(target, _)| batch.targets[*target].key);
+    let mut all: Vec<Option<Added>> = Vec::new();
+    all.resize_with(messages.len(), || None);
+    for (target, at) in order {
+        let message = &messages[at];
+        let parent = batch.parent(target, message)?;
+        all[at] = Some(batch.insert(at, target, parent, message)?);
+    }
+    batch.finish()?;
+    for (message, added) in messages.iter().zip(all) {
+        if let Some(added) = added {
+            added.show(writer, message, visit);
+        }
+    }
+    Ok(())
+}
+
+impl Added {
+    fn show(
+        &self,
+        writer: Writer<'_>,
+        message: &NewMessage<'_>,
+        visit: &mut dyn FnMut(&MessageRef<'_>),
+    ) {
+        visit(&MessageRef {
+            id: &self.id,
+            session_id: message.session_id,
+            bot_id: self.bot_id.as_deref(),
+            parent_id: self.parent_id.as_deref(),
+            seq: seq_of(self.key),
+            active: true,
+            role: message.role,
+            text: self.derived.as_deref().or(message.text).unwrap_or_default(),
+            parts: message.parts,
+            status: message.status.unwrap_or("complete"),
+            finish_reason: message.finish_reason,
+            error: message.error,
+            model: message.model,
+            usage: message.usage,
+            metadata: message.metadata,
+            created_at_ms: self.created_at_ms,
+            updated_at_ms: writer.now_ms,
+            deleted_at_ms: None,
+            is_echo: false,
+        });
+    }
 }
 
 /// Inserts or replaces messages by their ids. Within a session each is chained to the one before it
@@ -60,7 +119,7 @@ pub fn put(
 ) -> Result<()> {
     let connection = writer.connection;
     let mut batch = Batch::new(writer, messages.len())?;
-    let mut chained: HashMap<i64, (i64, String)> = HashMap::new();
+    let mut chained: HashMap<i64, (i64, Rc<str>)> = HashMap::new();
     let mut restored: HashMap<i64, i64> = HashMap::new();
     let mut keys = Vec::with_capacity(messages.len());
     for (at, message) in messages.iter().enumerate() {
@@ -71,8 +130,8 @@ pub fn put(
             None => None,
         };
         let before = chained.get(&session).cloned();
-        let key = match existing {
-            Some(key) => {
+        let (key, id) = match (existing, message.id) {
+            (Some(key), Some(id)) => {
                 let parent = match (before, message.parent_id) {
                     (Some((parent, _)), Field::Absent) => Field::Value(parent),
                     (None, Field::Absent) => Field::Absent,
@@ -83,19 +142,18 @@ pub fn put(
                     },
                 };
                 *restored.entry(session).or_default() += batch.replace(at, key, parent, message)?;
-                key
+                (key, id.into())
             }
-            None => {
+            _ => {
                 let parent = match (before, message.parent_id) {
                     (Some(parent), Field::Absent) => Some(parent),
                     _ => batch.parent(target, message)?,
                 };
-                batch.insert(at, target, parent, message, &mut |_| ())?
+                let added = batch.insert(at, target, parent, message)?;
+                (added.key, added.id)
             }
         };
-        let id: String =
-            value(connection, "SELECT id FROM messages WHERE key = ?1", [key])?.unwrap_or_default();
-        batch.targets[target].head = Some((key, id.clone()));
+        batch.targets[target].head = Some((key, Rc::clone(&id)));
         chained.insert(session, (key, id));
         keys.push(key);
     }
@@ -116,14 +174,14 @@ pub fn put(
 }
 
 /// The sessions and bots that a call has met so far.
-struct Batch<'c> {
+struct Batch<'c, 'm> {
     writer: Writer<'c>,
-    targets: Vec<Target>,
-    by_session_id: HashMap<String, usize>,
-    bots: HashMap<String, i64>,
+    targets: Vec<Target<'m>>,
+    by_session_id: HashMap<&'m str, usize>,
+    bots: HashMap<&'m str, (i64, Rc<str>)>,
 }
 
-impl<'c> Batch<'c> {
+impl<'c, 'm> Batch<'c, 'm> {
     fn new(writer: Writer<'c>, messages: usize) -> Result<Self> {
         if messages > limits::BATCH_MESSAGES {
             return Err(Error::new(
@@ -143,7 +201,7 @@ impl<'c> Batch<'c> {
         })
     }
 
-    fn target(&mut self, session_id: &str) -> Result<usize> {
+    fn target(&mut self, session_id: &'m str) -> Result<usize> {
         if let Some(index) = self.by_session_id.get(session_id) {
             return Ok(*index);
         }
@@ -153,8 +211,8 @@ impl<'c> Batch<'c> {
              LEFT JOIN bots b ON b.key = s.bot LEFT JOIN messages h ON h.key = s.head WHERE s.id = ?1",
             [session_id],
             |row| {
-                let bot: (Option<i64>, Option<String>) = (row.get(1)?, row.get(2)?);
-                let head: (Option<i64>, Option<String>) = (row.get(3)?, row.get(4)?);
+                let bot: (Option<i64>, Option<Rc<str>>) = (row.get(1)?, row.get(2)?);
+                let head: (Option<i64>, Option<Rc<str>>) = (row.get(3)?, row.get(4)?);
                 let target = Target {
                     key: row.get(0)?,
                     bot: bot.0.zip(bot.1),
@@ -162,7 +220,7 @@ impl<'c> Batch<'c> {
                     next_seq: row.get(5)?,
                     added: 0,
                     last_created_at_ms: 0,
-                    last_beginning: String::new(),
+                    last_text: Cow::Borrowed(""),
                 };
                 Ok((target, row.get::<_, Option<i64>>(6)?))
             },
@@ -183,45 +241,44 @@ impl<'c> Batch<'c> {
         }
         self.targets.push(target);
         let index = self.targets.len() - 1;
-        self.by_session_id.insert(session_id.to_owned(), index);
+        self.by_session_id.insert(session_id, index);
         Ok(index)
     }
 
-    fn parent(&self, target: usize, message: &NewMessage<'_>) -> Result<Option<(i64, String)>> {
+    fn parent(&self, target: usize, message: &NewMessage<'_>) -> Result<Option<(i64, Rc<str>)>> {
         let target = &self.targets[target];
         match message.parent_id {
             Field::Absent => Ok(target.head.clone()),
             Field::Null => Ok(None),
             Field::Value(id) => {
-                if let Some(head) = target.head.as_ref().filter(|(_, head_id)| head_id == id) {
+                if let Some(head) = target.head.as_ref().filter(|(_, head_id)| **head_id == *id) {
                     return Ok(Some(head.clone()));
                 }
                 match super::key(self.writer.connection, target.key, id)? {
-                    Some(key) => Ok(Some((key, id.to_owned()))),
+                    Some(key) => Ok(Some((key, id.into()))),
                     None => Err(Error::dangling("messages", "parent", "message", id)),
                 }
             }
         }
     }
 
-    fn bot(&mut self, id: &str) -> Result<i64> {
-        if let Some(key) = self.bots.get(id) {
-            return Ok(*key);
+    fn bot(&mut self, id: &'m str) -> Result<(i64, Rc<str>)> {
+        if let Some(bot) = self.bots.get(id) {
+            return Ok(bot.clone());
         }
         let key = bots::key(self.writer.connection, id)?
             .ok_or_else(|| Error::dangling("messages", "bot", "bot", id))?;
-        self.bots.insert(id.to_owned(), key);
-        Ok(key)
+        self.bots.insert(id, (key, id.into()));
+        Ok((key, id.into()))
     }
 
     fn insert(
         &mut self,
         at: usize,
         target: usize,
-        parent: Option<(i64, String)>,
-        message: &NewMessage<'_>,
-        visit: &mut dyn FnMut(&MessageRef<'_>),
-    ) -> Result<i64> {
+        parent: Option<(i64, Rc<str>)>,
+        message: &NewMessage<'m>,
+    ) -> Result<Added> {
         let writer = self.writer;
         check(writer.connection, at, message)?;
         let derived = derive_text(writer.connection, at, message.parts)?;
@@ -239,14 +296,13 @@ impl<'c> Batch<'c> {
                 "the session has no room for another message",
             ));
         }
-        let (bot, bot_id) = match (message.bot_id, &target.bot) {
-            (Field::Value(id), _) => (own_bot, Some(id)),
-            (Field::Absent, Some((bot, id))) => (Some(*bot), Some(id.as_str())),
-            _ => (None, None),
+        let bot = match message.bot_id {
+            Field::Absent => target.bot.clone(),
+            _ => own_bot,
         };
-        let follows_head =
-            parent.as_ref().map(|(key, _)| *key) == target.head.as_ref().map(|(key, _)| *key);
-        let id = message.id.map_or_else(|| writer.new_id(), str::to_owned);
+        let parent_key = parent.as_ref().map(|(key, _)| *key);
+        let follows_head = parent_key == target.head.as_ref().map(|(key, _)| *key);
+        let id: Rc<str> = message.id.map_or_else(|| writer.new_id().into(), Rc::from);
         let created_at_ms = message.created_at_ms.unwrap_or(writer.now_ms);
         let status = message.status.unwrap_or("complete");
         if target.added == 0 {
@@ -269,9 +325,9 @@ impl<'c> Batch<'c> {
             params![
                 key,
                 target.key,
-                id,
-                bot,
-                parent.as_ref().map(|(key, _)| *key),
+                &*id,
+                bot.as_ref().map(|(key, _)| *key),
+                parent_key,
                 follows_head,
                 message.role,
                 status,
@@ -294,33 +350,22 @@ impl<'c> Batch<'c> {
         if !follows_head {
             path::activate(writer.connection, key)?;
         }
-        visit(&MessageRef {
-            id: &id,
-            session_id: message.session_id,
-            bot_id,
-            parent_id: parent.as_ref().map(|(_, id)| id.as_str()),
-            seq: seq_of(key),
-            active: true,
-            role: message.role,
-            text,
-            parts: message.parts,
-            status,
-            finish_reason: message.finish_reason,
-            error: message.error,
-            model: message.model,
-            usage: message.usage,
-            metadata: message.metadata,
-            created_at_ms,
-            updated_at_ms: writer.now_ms,
-            deleted_at_ms: None,
-        });
         target.next_seq += 1;
         target.added += 1;
         target.last_created_at_ms = created_at_ms;
-        target.last_beginning.clear();
-        target.last_beginning.push_str(summary::beginning(text));
-        target.head = Some((key, id));
-        Ok(key)
+        target.last_text = match &derived {
+            Some(text) => Cow::Owned(summary::beginning(text).to_owned()),
+            None => Cow::Borrowed(message.text.unwrap_or_default()),
+        };
+        target.head = Some((key, Rc::clone(&id)));
+        Ok(Added {
+            key,
+            id,
+            bot_id: bot.map(|(_, id)| id),
+            parent_id: parent.map(|(_, id)| id),
+            created_at_ms,
+            derived,
+        })
     }
 
     /// Replaces a message in place where anything differs. Gives 1 where it left the trash by this.
@@ -329,7 +374,7 @@ impl<'c> Batch<'c> {
         at: usize,
         key: i64,
         parent: Field<i64>,
-        message: &NewMessage<'_>,
+        message: &NewMessage<'m>,
     ) -> Result<i64> {
         let writer = self.writer;
         check(writer.connection, at, message)?;
@@ -343,7 +388,7 @@ impl<'c> Batch<'c> {
             ));
         }
         let bot = match message.bot_id {
-            Field::Value(id) => Field::Value(self.bot(id)?),
+            Field::Value(id) => Field::Value(self.bot(id)?.0),
             Field::Null => Field::Null,
             Field::Absent => Field::Absent,
         };
@@ -415,7 +460,7 @@ impl<'c> Batch<'c> {
                     target.next_seq,
                     target.added,
                     target.last_created_at_ms,
-                    summary::preview(&target.last_beginning),
+                    summary::preview(summary::beginning(&target.last_text)),
                     self.writer.now_ms
                 ],
             )?;
