@@ -8,23 +8,27 @@
 //!   hold a snapshot. All belong to one VFS, so that a reader sees the last commit and is never held
 //!   up by the writer.
 //! - Writes wait in a queue. Those that wait at the same time share one transaction and one flush
-//!   (`writing.rs`); each takes effect whole or not at all.
+//!   (`queue.rs`, `group_commit.rs`); each takes effect whole or not at all.
 //! - An interactive transaction holds the writer, on a lease; a snapshot holds a connection of the
-//!   pool, on a lease too (`scopes.rs`, `pool.rs`).
+//!   pool, on a lease too (`transaction.rs`, `scopes.rs`, `pool.rs`).
 //! - Nothing waits in SQLite. Everything that waits has a deadline.
 
 mod call;
 mod connections;
 mod direct;
+mod group_commit;
+mod idempotency;
 mod idle;
 mod options;
 mod pool;
+mod queue;
+mod recovery;
 mod request;
 mod scopes;
 mod stats;
+mod transaction;
 mod trust;
 mod upkeep;
-mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,10 +41,10 @@ pub use upkeep::Purpose;
 use connections::{Connections, File};
 use idle::Idle;
 use pool::Pool;
+use queue::Waiting;
 use scopes::{Scopes, Snapshot};
 use stats::Counters;
 use upkeep::{Incoming, Work};
-use writing::Waiting;
 
 use crate::error::{Code, Error, Outcome, Result};
 use crate::ids::IdMaker;

@@ -1,0 +1,270 @@
+//! Group commit: writes that wait together share a transaction and its flush.
+//!
+//! What holds here: a write is acknowledged after the commit that it is part of, and never before;
+//! a write that fails changes nothing, and takes no other with it. Where SQLite ends the transaction
+//! of a group by itself (disk full, no memory, I/O error), the others are run again without it.
+
+use std::collections::VecDeque;
+
+use super::Engine;
+use super::call::{Answer, Call, Collect};
+use super::queue::Waiting;
+use super::recovery::needs_reopening;
+use super::request::Request;
+use crate::error::{Code, Error, Outcome, Result};
+use crate::store::schema;
+
+/// Most writes that share a transaction, and most bytes of messages in it: who waits behind them
+/// should not wait for long.
+const GROUP_CALLS: usize = 256;
+const GROUP_BYTES: usize = 8 << 20;
+/// The savepoint that one call is, inside of a transaction with others.
+const BEGIN_CALL: &str = "SAVEPOINT chatstore_call";
+const KEEP_CALL: &str = "RELEASE chatstore_call";
+const UNDO_CALL: &str = "ROLLBACK TO chatstore_call";
+
+/// Why a group was not committed.
+enum GroupFailure {
+    /// One of its calls made SQLite end the transaction.
+    Call(usize, Error),
+    /// Beginning or committing failed.
+    Commit(Error),
+}
+
+impl<C: Collect> Engine<C> {
+    pub(super) fn run_writes(&mut self) {
+        let mut waiting: VecDeque<Waiting> = VecDeque::new();
+        let mut size_bytes = 0;
+        while let Some(next) = self.queue.front() {
+            size_bytes += next.call.job.size_bytes();
+            let fits = waiting.is_empty() || size_bytes <= GROUP_BYTES;
+            if !next.call.job.outline().is_write() || !fits || waiting.len() == GROUP_CALLS {
+                break;
+            }
+            waiting.extend(self.queue.pop_front());
+        }
+        self.idle.note_write();
+        let mut together = true;
+        while !waiting.is_empty() {
+            let group: Vec<Waiting> = if together {
+                waiting.drain(..).collect()
+            } else {
+                waiting.pop_front().into_iter().collect()
+            };
+            match self.commit_group(&group) {
+                Ok(results) => self.settle_all(group, results),
+                Err(GroupFailure::Call(at, error)) => {
+                    put_back(&mut waiting, self.sort_out(group, at..at + 1, error));
+                }
+                Err(GroupFailure::Commit(error)) if needs_reopening(&error) => {
+                    let all = 0..group.len();
+                    put_back(&mut waiting, self.sort_out(group, all, error));
+                }
+                Err(GroupFailure::Commit(error)) if group.len() == 1 => {
+                    self.make_room_after(&error);
+                    let results = vec![Err(error.with_outcome(Outcome::NotApplied))];
+                    self.settle_all(group, results);
+                }
+                Err(GroupFailure::Commit(_)) => {
+                    // Together they need more than there is; some of them may do with what there is.
+                    together = false;
+                    put_back(&mut waiting, group);
+                }
+            }
+        }
+    }
+
+    fn settle_all(&mut self, group: Vec<Waiting>, results: Vec<Result<Answer<C>>>) {
+        let settled = group.into_iter().zip(results);
+        self.events
+            .extend(settled.map(|(waiting, result)| waiting.settle(result)));
+    }
+
+    /// After a failure: opens the file again where that is called for, settles those of the group
+    /// that failed for good, and gives back those that are to be run again.
+    fn sort_out(
+        &mut self,
+        group: Vec<Waiting>,
+        failed: std::ops::Range<usize>,
+        error: Error,
+    ) -> Vec<Waiting> {
+        let mended = needs_reopening(&error) && self.reopen(&error).is_ok();
+        self.make_room_after(&error);
+        let outcome = self.outcome_of_lost_writes();
+        let mut again = Vec::new();
+        for (at, mut waiting) in group.into_iter().enumerate() {
+            let to_blame = failed.contains(&at);
+            if to_blame {
+                waiting.runs += 1;
+            }
+            let for_good = to_blame && (!mended || waiting.runs > self.retries);
+            if for_good {
+                let error = error.clone().with_outcome(outcome);
+                self.events.push(waiting.settle(Err(error)));
+            } else {
+                again.push(waiting);
+            }
+        }
+        again
+    }
+
+    /// Runs writes in one transaction and commits it. Each has a result of its own then.
+    fn commit_group(
+        &mut self,
+        group: &[Waiting],
+    ) -> std::result::Result<Vec<Result<Answer<C>>>, GroupFailure> {
+        let commit_failed = |engine: &Self, error| GroupFailure::Commit(engine.file.explain(error));
+        self.begin_writing()
+            .map_err(|error| commit_failed(self, error))?;
+        let alone = group.len() == 1;
+        let mut results = Vec::with_capacity(group.len());
+        for (at, waiting) in group.iter().enumerate() {
+            let Call { job, operation, .. } = &waiting.call;
+            let result = self.as_savepoint(alone, |engine| {
+                let mut messages = C::default();
+                let operation = operation.as_ref().map(|known| (known, job.fingerprint()));
+                let reply = engine.write(job.request()?, operation, &mut |message| {
+                    messages.message(message);
+                })?;
+                Ok(Answer { reply, messages })
+            });
+            let result = result.map_err(|error| self.judge(error));
+            if self.has_rolled_back() {
+                let error = result.err().unwrap_or_else(|| {
+                    Error::new(
+                        Code::Internal,
+                        "the transaction of a write was not open any more",
+                    )
+                });
+                return Err(GroupFailure::Call(at, error));
+            }
+            results.push(result);
+        }
+        let nothing_to_keep = alone && results.iter().all(Result::is_err);
+        let end = if nothing_to_keep {
+            "ROLLBACK"
+        } else {
+            "COMMIT"
+        };
+        let ended = self
+            .expect_matching_pages()
+            .and_then(|()| self.execute(end));
+        if let Err(error) = ended {
+            if !self.has_rolled_back() {
+                // Where this fails as well, the error of the commit says what matters.
+                let _ = self.execute("ROLLBACK");
+            }
+            return Err(commit_failed(self, error));
+        }
+        self.note_epoch();
+        self.counters.groups += 1;
+        self.counters.grouped_calls += results.len() as u64;
+        Ok(results)
+    }
+
+    /// One write by itself, at once, for hosts that have nobody waiting.
+    pub(super) fn write_alone(&mut self, request: &Request<'_>) -> Result<Answer<C>> {
+        if self.scopes.transaction.is_some() {
+            return Err(Error::new(
+                Code::Busy,
+                "another transaction is writing; wait for it to end",
+            ));
+        }
+        self.idle.note_write();
+        let mut runs = 0;
+        loop {
+            let mut messages = C::default();
+            let result = self.begin_writing().and_then(|()| {
+                let reply = self.write(request.clone(), None, &mut |message| {
+                    messages.message(message);
+                })?;
+                self.expect_matching_pages()?;
+                self.execute("COMMIT")?;
+                Ok(reply)
+            });
+            let error = match result {
+                Ok(reply) => {
+                    self.note_epoch();
+                    return Ok(Answer { reply, messages });
+                }
+                Err(error) => self.judge(error),
+            };
+            if !self.has_rolled_back() {
+                let _ = self.execute("ROLLBACK");
+            }
+            runs += 1;
+            if !needs_reopening(&error) {
+                // Of a run before this one something may be left.
+                return Err(if runs > 1 {
+                    error.with_outcome(self.outcome_of_lost_writes())
+                } else {
+                    error
+                });
+            }
+            if self.reopen(&error).is_err() || runs > self.retries {
+                return Err(error.with_outcome(self.outcome_of_lost_writes()));
+            }
+        }
+    }
+
+    pub(super) fn begin_writing(&mut self) -> Result<()> {
+        if let Some(error) = &self.refuses_writes {
+            return Err(error.clone());
+        }
+        self.connections()?;
+        self.execute("BEGIN IMMEDIATE")
+    }
+
+    /// Runs a call so that its failure takes back what it did. `alone`: its transaction is rolled back then.
+    pub(super) fn as_savepoint<T>(
+        &mut self,
+        alone: bool,
+        action: impl FnOnce(&mut Self) -> Result<T>,
+    ) -> Result<T> {
+        if alone {
+            return action(self);
+        }
+        self.execute(BEGIN_CALL)?;
+        let result = action(self).and_then(|value| {
+            self.execute(KEEP_CALL)?;
+            Ok(value)
+        });
+        if result.is_err() && !self.has_rolled_back() {
+            let undone = self
+                .execute(UNDO_CALL)
+                .and_then(|()| self.execute(KEEP_CALL));
+            if undone.is_err() && !self.has_rolled_back() {
+                // What should have been taken back would be committed with the rest. Where this fails
+                // as well, the commit does too.
+                let _ = self.execute("ROLLBACK");
+            }
+        }
+        result
+    }
+
+    /// After a commit: what wrote the epoch may have been taken back while the rest was kept.
+    pub(super) fn note_epoch(&mut self) {
+        self.epoch_is_written = self.epoch_is_written
+            || self
+                .writer()
+                .and_then(|writer| schema::epoch(writer))
+                .is_ok_and(|epoch| epoch == self.info.epoch);
+    }
+
+    pub(super) fn execute(&self, sql: &str) -> Result<()> {
+        self.writer()?.prepare_cached(sql)?.execute([])?;
+        Ok(())
+    }
+
+    /// Whether SQLite has ended the open transaction by itself.
+    pub(super) fn has_rolled_back(&self) -> bool {
+        self.writer().is_ok_and(|writer| writer.is_autocommit())
+    }
+}
+
+/// Before those behind them, which may need what they write.
+fn put_back(waiting: &mut VecDeque<Waiting>, group: Vec<Waiting>) {
+    for one in group.into_iter().rev() {
+        waiting.push_front(one);
+    }
+}
