@@ -4,11 +4,15 @@
 #[path = "support/clients.rs"]
 mod clients;
 
+use std::rc::Rc;
+
 use chatstore::model::{PageOptions, Search};
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
+use chatstore::vfs::{MemoryStorage, Vfs};
 use chatstore::{Durability, Options, Outcome, Reply, Request};
 use clients::{Clients, add, code, new_session, operation};
 use rsqlite_vfs::VfsErrorCode;
+use rusqlite::OpenFlags;
 
 const LOG: &str = "-wal";
 const ALWAYS: u64 = 1_000_000;
@@ -292,4 +296,27 @@ fn search(query: &str) -> Request<'static> {
         },
         page: PageOptions::default(),
     }
+}
+
+#[test]
+fn damage_that_shows_itself_at_the_commit_stops_writing_as_any_other_does() {
+    let storage = Rc::new(MemoryStorage::new());
+    let mut clients = Clients::on(Rc::clone(&storage), Options::default());
+    clients.call(0, new_session("s")).unwrap();
+    clients.call(0, add("s", "a", "text")).unwrap();
+    clients.pass(1_000.0);
+    clients.engine.close().unwrap();
+    // The search index is written at the commit, and reads what it has then.
+    let vfs = Vfs::register(Rc::clone(&storage)).unwrap();
+    let connection = vfs.connect("chats.sqlite", OpenFlags::default()).unwrap();
+    let sql = "UPDATE messages_fts_data SET block = X'00000000FF7F01' WHERE id = 10";
+    assert_eq!(connection.execute(sql, []).unwrap(), 1);
+    drop(connection);
+    let mut clients = Clients::on(storage, Options::default());
+    clients.call(0, add("s", "b", "text")).unwrap();
+    let index = Request::SearchIndex { limit: 10 };
+    assert_eq!(code(clients.call(0, index)), "CORRUPT");
+    assert_eq!(code(clients.call(0, add("s", "c", "text"))), "CORRUPT");
+    assert_eq!(clients.notices, ["corrupt"]);
+    assert_eq!(clients.ids(0, "s").unwrap(), ["a", "b"]);
 }

@@ -113,9 +113,8 @@ impl<C: Collect> Engine<C> {
         &mut self,
         group: &[Waiting],
     ) -> std::result::Result<Vec<Result<Answer<C>>>, GroupFailure> {
-        let commit_failed = |engine: &Self, error| GroupFailure::Commit(engine.file.explain(error));
         self.begin_writing()
-            .map_err(|error| commit_failed(self, error))?;
+            .map_err(|error| GroupFailure::Commit(self.judge(error)))?;
         let alone = group.len() == 1;
         let mut results = Vec::with_capacity(group.len());
         for (at, waiting) in group.iter().enumerate() {
@@ -154,7 +153,7 @@ impl<C: Collect> Engine<C> {
                 // Where this fails as well, the error of the commit says what matters.
                 let _ = self.execute("ROLLBACK");
             }
-            return Err(commit_failed(self, error));
+            return Err(GroupFailure::Commit(self.judge(error)));
         }
         self.note_epoch();
         self.counters.groups += 1;

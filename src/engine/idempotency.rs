@@ -90,13 +90,18 @@ impl<C: Collect> Engine<C> {
             return Err(not_open);
         };
         let reader = &self.connections()?.reader;
-        match operations::find(reader, &operation.id)? {
-            Some(record) if record.fingerprint == COMMIT_FINGERPRINT => Ok(()),
-            Some(_) => Err(operation_mismatch(operation)),
-            None if operations::may_be_forgotten(reader, operation.first_sent_ms)? => {
-                Err(outcome_unknown(operation))
-            }
-            None => Err(not_open.with_outcome(Outcome::NotApplied)),
+        let found = operations::find(reader, &operation.id).and_then(|record| match record {
+            Some(record) => Ok((Some(record), false)),
+            None => Ok((
+                None,
+                operations::may_be_forgotten(reader, operation.first_sent_ms)?,
+            )),
+        });
+        match self.vouch(found)? {
+            (Some(record), _) if record.fingerprint == COMMIT_FINGERPRINT => Ok(()),
+            (Some(_), _) => Err(operation_mismatch(operation)),
+            (None, true) => Err(outcome_unknown(operation)),
+            (None, false) => Err(not_open.with_outcome(Outcome::NotApplied)),
         }
     }
 }

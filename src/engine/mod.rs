@@ -414,7 +414,8 @@ impl<C: Collect> Engine<C> {
     }
 
     fn index_is_behind(&mut self) -> Result<bool> {
-        is_behind(&self.connections()?.reader)
+        let behind = is_behind(&self.connections()?.reader);
+        self.vouch(behind)
     }
 
     fn read(&mut self, job: &Job, timeout_ms: f64) -> Result<Answer<C>> {
@@ -457,13 +458,11 @@ impl<C: Collect> Engine<C> {
             ended?;
             Ok(reply)
         });
-        let reply = result.map_err(|error| self.judge(error))?;
-        self.expect_matching_pages()?;
-        Ok(reply)
+        self.vouch(result)
     }
 
     /// Adds to an error what the storage says, and stops writing where the file is damaged.
-    fn judge(&mut self, error: Error) -> Error {
+    pub(super) fn judge(&mut self, error: Error) -> Error {
         let error = self.file.explain(error);
         if error.code() == Code::Corrupt && self.refuses_writes.is_none() {
             self.refuses_writes = Some(Error::new(
@@ -505,7 +504,8 @@ impl<C: Collect> Engine<C> {
             return Ok(None);
         };
         self.connections()?;
-        let Some(connection) = self.pool.check_out(&self.file)? else {
+        let checked_out = self.pool.check_out(&self.file);
+        let Some(connection) = checked_out.map_err(|error| self.judge(error))? else {
             return Ok(None);
         };
         let work = match Work::begin(purpose, &connection) {
@@ -605,8 +605,7 @@ impl<C: Collect> Engine<C> {
             request.read(&open.connection, &mut visit)
         });
         let has_ended = result.is_err() && open.connection.is_autocommit();
-        let reply = result.map_err(|error| {
-            let error = self.judge(error);
+        let reply = self.vouch(result).map_err(|error| {
             if has_ended {
                 // SQLite gave the state up with the failed read: the next one would see another.
                 let lost = scopes::snapshot_lost("a read of it failed", &error);
@@ -614,7 +613,6 @@ impl<C: Collect> Engine<C> {
             }
             error
         })?;
-        self.expect_matching_pages()?;
         Ok(Answer { reply, messages })
     }
 

@@ -105,9 +105,9 @@ impl<C: Collect> Engine<C> {
                 engine.file.within(timeout_ms, read)
             })
         };
-        let error = match result {
+        let error = match self.vouch(result) {
             Ok(reply) => return Ok(reply),
-            Err(error) => self.judge(error),
+            Err(error) => error,
         };
         if !self.has_rolled_back() {
             return Err(error);
@@ -124,6 +124,7 @@ impl<C: Collect> Engine<C> {
     pub(super) fn commit_transaction(&mut self, operation: Option<&Operation>) -> Result<()> {
         let committed = self
             .record_commit(operation)
+            .and_then(|()| self.expect_matching_pages())
             .and_then(|()| self.execute("COMMIT"));
         let Err(error) = committed else {
             self.scopes.transaction = None;

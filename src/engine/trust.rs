@@ -9,6 +9,7 @@
 use super::Engine;
 use super::call::{Collect, Event};
 use super::connections::{Connections, File};
+use super::scopes::transaction_lost;
 use crate::error::{Code, Error, Result};
 use crate::store::{schema, value};
 use crate::vfs::ChecksumPolicy;
@@ -74,6 +75,7 @@ impl<C: Collect> Engine<C> {
         };
         self.file.set_policy(true);
         let Some(resealed) = resealed else {
+            self.forget_what_was_read(&error);
             self.events.push(Event::Notice {
                 kind: "corrupt",
                 message: error.message().to_owned(),
@@ -85,6 +87,27 @@ impl<C: Collect> Engine<C> {
             message: format!("another program has changed the file; it is sound, and {resealed} pages were sealed again"),
         });
         Ok(())
+    }
+
+    /// As [`expect_matching_pages`](Self::expect_matching_pages), for the result of a call: its error too may
+    /// come from a page that does not match. Judges it then.
+    pub(super) fn vouch<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.expect_matching_pages()?;
+        result.map_err(|error| self.judge(error))
+    }
+
+    /// Pages that do not match may lie in the memory of every connection, and a transaction may have
+    /// built upon them.
+    fn forget_what_was_read(&mut self, cause: &Error) {
+        self.lose_transaction(transaction_lost("the file is damaged", cause));
+        self.pool.clear();
+        let open = self.connections.iter();
+        let always = open.flat_map(|open| [&open.writer, &open.reader, &open.query]);
+        let snapshots = self.scopes.snapshots.values().map(|open| &open.connection);
+        for connection in always.chain(snapshots) {
+            // It has nothing to fail with.
+            let _ = connection.execute_batch("PRAGMA shrink_memory");
+        }
     }
 
     /// Moves the log into the file and seals it.
