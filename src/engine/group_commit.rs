@@ -2,7 +2,7 @@
 //!
 //! What holds here: a write is acknowledged after the commit that it is part of, and never before;
 //! a write that fails changes nothing, and takes no other with it. Where SQLite ends the transaction
-//! of a group by itself (disk full, no memory, I/O error), the others are run again without it.
+//! of a group by itself (disk full, no memory, I/O error), its calls are run again one by one.
 
 use std::collections::VecDeque;
 
@@ -11,7 +11,7 @@ use super::call::{Answer, Call, Collect};
 use super::queue::Waiting;
 use super::recovery::needs_reopening;
 use super::request::Request;
-use crate::error::{Code, Error, Outcome, Result};
+use crate::error::{Code, Error, Result};
 use crate::store::schema;
 
 /// Most writes that share a transaction, and most bytes of messages in it: who waits behind them
@@ -22,14 +22,6 @@ const GROUP_BYTES: usize = 8 << 20;
 const BEGIN_CALL: &str = "SAVEPOINT chatstore_call";
 const KEEP_CALL: &str = "RELEASE chatstore_call";
 const UNDO_CALL: &str = "ROLLBACK TO chatstore_call";
-
-/// Why a group was not committed.
-enum GroupFailure {
-    /// One of its calls made SQLite end the transaction.
-    Call(usize, Error),
-    /// Beginning or committing failed.
-    Commit(Error),
-}
 
 impl<C: Collect> Engine<C> {
     pub(super) fn run_writes(&mut self) {
@@ -44,33 +36,37 @@ impl<C: Collect> Engine<C> {
             waiting.extend(self.queue.pop_front());
         }
         self.idle.note_write();
-        let mut together = true;
+        let (mut together, mut reopened) = (true, 0);
         while !waiting.is_empty() {
-            let group: Vec<Waiting> = if together {
-                waiting.drain(..).collect()
-            } else {
-                waiting.pop_front().into_iter().collect()
-            };
-            match self.commit_group(&group) {
-                Ok(results) => self.settle_all(group, results),
-                Err(GroupFailure::Call(at, error)) => {
-                    put_back(&mut waiting, self.sort_out(group, at..at + 1, error));
-                }
-                Err(GroupFailure::Commit(error)) if needs_reopening(&error) => {
-                    let all = 0..group.len();
-                    put_back(&mut waiting, self.sort_out(group, all, error));
-                }
-                Err(GroupFailure::Commit(error)) if group.len() == 1 => {
-                    self.make_room_after(&error);
-                    let results = vec![Err(error.with_outcome(Outcome::NotApplied))];
+            let at_once = if together { waiting.len() } else { 1 };
+            let group: Vec<Waiting> = waiting.drain(..at_once).collect();
+            let error = match self.commit_group(&group) {
+                Ok(results) => {
                     self.settle_all(group, results);
+                    continue;
                 }
-                Err(GroupFailure::Commit(_)) => {
-                    // Together they need more than there is; some of them may do with what there is.
-                    together = false;
-                    put_back(&mut waiting, group);
-                }
+                Err(error) => error,
+            };
+            let poisoned = needs_reopening(&error);
+            reopened += u32::from(poisoned);
+            let is_lost = poisoned && self.reopen(&error).is_err();
+            self.make_room_after(&error);
+            let given_up = if is_lost || reopened / 2 > self.retries {
+                // A disk that goes on failing is not asked once more for each that waits.
+                group.len() + waiting.len()
+            } else if group.len() == 1 && !(poisoned && reopened <= self.retries) {
+                1
+            } else {
+                0
+            };
+            let outcome = self.outcome_of_lost_writes();
+            put_back(&mut waiting, group);
+            for one in waiting.drain(..given_up) {
+                let error = error.clone().with_outcome(outcome);
+                self.events.push(one.settle(Err(error)));
             }
+            // Together they may need more than there is, and what fails one must not fail the others.
+            together = false;
         }
     }
 
@@ -80,44 +76,16 @@ impl<C: Collect> Engine<C> {
             .extend(settled.map(|(waiting, result)| waiting.settle(result)));
     }
 
-    /// After a failure: opens the file again where that is called for, settles those of the group
-    /// that failed for good, and gives back those that are to be run again.
-    fn sort_out(
-        &mut self,
-        group: Vec<Waiting>,
-        failed: std::ops::Range<usize>,
-        error: Error,
-    ) -> Vec<Waiting> {
-        let mended = needs_reopening(&error) && self.reopen(&error).is_ok();
-        self.make_room_after(&error);
-        let outcome = self.outcome_of_lost_writes();
-        let mut again = Vec::new();
-        for (at, mut waiting) in group.into_iter().enumerate() {
-            let to_blame = failed.contains(&at);
-            if to_blame {
-                waiting.runs += 1;
-            }
-            let for_good = to_blame && (!mended || waiting.runs > self.retries);
-            if for_good {
-                let error = error.clone().with_outcome(outcome);
-                self.events.push(waiting.settle(Err(error)));
-            } else {
-                again.push(waiting);
-            }
-        }
-        again
-    }
-
     /// Runs writes in one transaction and commits it. Each has a result of its own then.
-    fn commit_group(
-        &mut self,
-        group: &[Waiting],
-    ) -> std::result::Result<Vec<Result<Answer<C>>>, GroupFailure> {
-        self.begin_writing()
-            .map_err(|error| GroupFailure::Commit(self.judge(error)))?;
+    ///
+    /// # Errors
+    /// Where beginning or committing failed, or one of them made SQLite end the transaction: nothing of
+    /// any of them is kept then.
+    fn commit_group(&mut self, group: &[Waiting]) -> Result<Vec<Result<Answer<C>>>> {
+        self.begin_writing().map_err(|error| self.judge(error))?;
         let alone = group.len() == 1;
         let mut results = Vec::with_capacity(group.len());
-        for (at, waiting) in group.iter().enumerate() {
+        for waiting in group {
             let Call { job, operation, .. } = &waiting.call;
             let result = self.as_savepoint(alone, |engine| {
                 let mut messages = C::default();
@@ -129,13 +97,12 @@ impl<C: Collect> Engine<C> {
             });
             let result = result.map_err(|error| self.judge(error));
             if self.has_rolled_back() {
-                let error = result.err().unwrap_or_else(|| {
+                return Err(result.err().unwrap_or_else(|| {
                     Error::new(
                         Code::Internal,
                         "the transaction of a write was not open any more",
                     )
-                });
-                return Err(GroupFailure::Call(at, error));
+                }));
             }
             results.push(result);
         }
@@ -153,7 +120,7 @@ impl<C: Collect> Engine<C> {
                 // Where this fails as well, the error of the commit says what matters.
                 let _ = self.execute("ROLLBACK");
             }
-            return Err(GroupFailure::Commit(self.judge(error)));
+            return Err(self.judge(error));
         }
         self.note_epoch();
         self.counters.groups += 1;

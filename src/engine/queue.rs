@@ -15,8 +15,6 @@ const INDEX_SLICE_MESSAGES: u32 = 2_000;
 pub(super) struct Waiting {
     pub(super) call: Call,
     pub(super) deadline_ms: f64,
-    /// How often it was run in vain.
-    pub(super) runs: u32,
 }
 
 impl Waiting {
@@ -24,7 +22,6 @@ impl Waiting {
         Self {
             deadline_ms: now_ms + call.timeout_ms,
             call,
-            runs: 0,
         }
     }
 
