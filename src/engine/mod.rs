@@ -605,13 +605,12 @@ impl<C: Collect> Engine<C> {
             request.read(&open.connection, &mut visit)
         });
         let has_ended = result.is_err() && open.connection.is_autocommit();
-        let reply = self.vouch(result).map_err(|error| {
+        let reply = self.vouch(result).inspect_err(|error| {
             if has_ended {
                 // SQLite gave the state up with the failed read: the next one would see another.
-                let lost = scopes::snapshot_lost("a read of it failed", &error);
+                let lost = scopes::snapshot_lost("a read of it failed", error);
                 self.lose_snapshot(now_ms, call.scope, lost);
             }
-            error
         })?;
         Ok(Answer { reply, messages })
     }

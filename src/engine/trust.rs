@@ -9,6 +9,7 @@
 use super::Engine;
 use super::call::{Collect, Event};
 use super::connections::{Connections, File};
+use super::recovery::needs_reopening;
 use super::scopes::transaction_lost;
 use crate::error::{Code, Error, Result};
 use crate::store::{schema, value};
@@ -116,10 +117,18 @@ impl<C: Collect> Engine<C> {
         let Some(connections) = &self.connections else {
             return;
         };
-        // A failure shows itself at the next write, or at closing.
-        let moved = connections.checkpoint().is_ok();
-        if let Some(sealed_ms) = sealed_ms.filter(|_| moved) {
-            self.file.keep_seal(sealed_ms);
+        match connections.checkpoint() {
+            Ok(_) => {
+                if let Some(sealed_ms) = sealed_ms {
+                    self.file.keep_seal(sealed_ms);
+                }
+            }
+            // No flush of the file would succeed any more. Another failure, such as of room, shows itself
+            // at the next write, or at closing.
+            Err(error) if needs_reopening(&error) => {
+                let _ = self.reopen(&error);
+            }
+            Err(_) => {}
         }
     }
 
