@@ -389,6 +389,31 @@ fn a_group_in_which_every_call_fails_opens_the_file_again_a_bounded_number_of_ti
     clients.call(0, new_session("t")).unwrap();
 }
 
+#[test]
+fn a_read_that_claims_more_than_was_asked_for_is_told_as_such() {
+    let disk = SimulatedDisk::new(14);
+    let mut clients = store_on(&disk, Durability::Strict);
+    clients.call(0, add("s", "a", "text")).unwrap();
+    let mut disk = disk.kill();
+    let mut told_why = 0;
+    for after_calls in 0..20 {
+        disk.fail(Script {
+            after_calls,
+            ..fails(On::Read, "", 1, Fault::ReadCount(0xffff_fff8))
+        });
+        let opened = chatstore::Engine::open(disk.clone(), "chats.sqlite", Durability::Strict);
+        if let Err(error) = opened.and_then(|engine| Clients::over(engine).ids(0, "s")) {
+            assert_eq!(error.code().as_str(), "IO_ERROR", "{error}");
+            let told = format!("{error} {}", error.detail("cause").unwrap_or_default());
+            assert!(!told.contains("panicked"), "{told}");
+            told_why += u32::from(told.contains("gave 4294967288 bytes where"));
+        }
+        disk.mend();
+        disk = disk.kill();
+    }
+    assert!(told_why > 5, "only {told_why} times");
+}
+
 /// A disk on which a part of the database file cannot be read.
 struct BadSectors {
     disk: SimulatedDisk,

@@ -147,14 +147,14 @@ impl<C: Collect> Engine<C> {
         file.set_policy(false);
         let opened = file.connect().and_then(|connections| {
             let is_trusted = file.judge_seal(&connections)?;
-            Ok((connections, is_trusted))
+            let info = file.info(&connections)?;
+            Ok((connections, is_trusted, info))
         });
-        let is_trusted_or_lost = !matches!(opened, Ok((_, false)));
+        let is_trusted_or_lost = !matches!(opened, Ok((_, false, _)));
         if let Some(error) = file.mismatch().filter(|_| is_trusted_or_lost) {
             return Err(error);
         }
-        let (connections, is_trusted) = opened?;
-        let mut info = file.info(&connections)?;
+        let (connections, is_trusted, mut info) = opened.map_err(|error| file.explain(error))?;
         info.epoch += 1;
         let mut engine = Self {
             file,
@@ -271,7 +271,7 @@ impl<C: Collect> Engine<C> {
         }
         let waiting = self.queue.iter().chain(&self.snapshots_wanted);
         let next_ms = waiting
-            .map(|waiting| waiting.deadline_ms)
+            .map(|waiting| waiting.deadline_ms())
             .fold(self.scopes.next_end_ms(), f64::min)
             .min(idle_ms);
         next_ms.is_finite().then_some(next_ms)
@@ -370,12 +370,12 @@ impl<C: Collect> Engine<C> {
             .map_or("another write", |_| "transaction");
         let queues = [(&mut self.queue, false), (&mut self.snapshots_wanted, true)];
         for (queue, waits_for_pool) in queues {
-            if !queue.iter().any(|waiting| waiting.deadline_ms <= now_ms) {
+            if !queue.iter().any(|waiting| waiting.deadline_ms() <= now_ms) {
                 continue;
             }
             let (over, left): (VecDeque<_>, VecDeque<_>) = queue
                 .drain(..)
-                .partition(|waiting| waiting.deadline_ms <= now_ms);
+                .partition(|waiting| waiting.deadline_ms() <= now_ms);
             *queue = left;
             for waiting in over {
                 let error = if waits_for_pool {
@@ -443,14 +443,7 @@ impl<C: Collect> Engine<C> {
             let reader = &connections.reader;
             // One snapshot for all statements of the call.
             reader.prepare_cached("BEGIN")?.execute([])?;
-            let result = if matches!(request, Request::Search { .. }) && is_behind(reader)? {
-                Err(Error::new(
-                    Code::IndexPending,
-                    "messages wait for the search index",
-                ))
-            } else {
-                request.read(reader, visit)
-            };
+            let result = request.read(reader, visit);
             let ended = reader
                 .prepare_cached("COMMIT")
                 .and_then(|mut commit| commit.execute([]));
@@ -490,8 +483,7 @@ impl<C: Collect> Engine<C> {
             return Ok(Some(answer));
         }
         let mut waiting = Waiting::new(call, now_ms);
-        let acquire_until_ms = now_ms + self.pool.options().acquire_timeout_ms;
-        waiting.deadline_ms = waiting.deadline_ms.min(acquire_until_ms);
+        waiting.wait_for_pool(now_ms, self.pool.options().acquire_timeout_ms);
         self.snapshots_wanted.push_back(waiting);
         Ok(None)
     }
@@ -535,7 +527,7 @@ impl<C: Collect> Engine<C> {
 
     fn give_out_snapshots(&mut self, now_ms: f64) {
         while self.pool.has_room()
-            && let Some(waiting) = self.snapshots_wanted.pop_front()
+            && let Some(mut waiting) = self.snapshots_wanted.pop_front()
         {
             let indexed = matches!(
                 waiting.call.job.outline(),
@@ -543,6 +535,7 @@ impl<C: Collect> Engine<C> {
             );
             if indexed && self.index_is_behind().unwrap_or(false) {
                 // Something was written while it waited.
+                waiting.wait_for_writer();
                 self.queue.push_back(waiting);
                 continue;
             }

@@ -4,7 +4,7 @@
 //! writes share a transaction (`group_commit.rs`).
 
 use super::Engine;
-use super::call::{Answer, Call, Collect, Event};
+use super::call::{Answer, Call, Collect, Event, Job};
 use super::request::{Reply, Request};
 use crate::error::{Code, Error, Outcome, Result};
 
@@ -14,15 +14,32 @@ const INDEX_SLICE_MESSAGES: u32 = 2_000;
 /// A call that waits, and how long.
 pub(super) struct Waiting {
     pub(super) call: Call,
-    pub(super) deadline_ms: f64,
+    settle_until_ms: f64,
+    /// For a connection of the pool; none in the writers' queue.
+    acquire_until_ms: f64,
 }
 
 impl Waiting {
     pub(super) fn new(call: Call, now_ms: f64) -> Self {
         Self {
-            deadline_ms: now_ms + call.timeout_ms,
+            settle_until_ms: now_ms + call.timeout_ms,
+            acquire_until_ms: f64::INFINITY,
             call,
         }
+    }
+
+    pub(super) fn deadline_ms(&self) -> f64 {
+        self.settle_until_ms.min(self.acquire_until_ms)
+    }
+
+    /// From now on it waits for a connection of the pool, for so long at most.
+    pub(super) fn wait_for_pool(&mut self, now_ms: f64, acquire_timeout_ms: f64) {
+        self.acquire_until_ms = now_ms + acquire_timeout_ms;
+    }
+
+    /// From now on it waits for the writer.
+    pub(super) fn wait_for_writer(&mut self) {
+        self.acquire_until_ms = f64::INFINITY;
     }
 
     pub(super) fn settle<C>(self, result: Result<Answer<C>>) -> Event<C> {
@@ -95,32 +112,53 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    /// What stands first needs the whole index: one slice of what it lacks, or the call itself.
+    /// What stands first needs the whole index: one slice of what it lacks, or the call itself. Where
+    /// nothing can be written, it is answered all the same.
     fn run_indexed(&mut self, now_ms: f64) {
-        let behind = self.index_is_behind().and_then(|is_behind| {
-            if is_behind {
-                self.index(INDEX_SLICE_MESSAGES)?;
-            }
-            Ok(is_behind)
-        });
-        if let Ok(true) = behind {
-            return;
-        }
-        let Some(waiting) = self.queue.pop_front() else {
+        let not_indexed = match self.index_is_behind() {
+            Ok(true) => match self.index(INDEX_SLICE_MESSAGES) {
+                Ok(_) => return,
+                Err(error) => Some(error),
+            },
+            _ => None,
+        };
+        let Some(mut waiting) = self.queue.pop_front() else {
             return;
         };
-        let result = behind.and_then(|_| match waiting.call.job.outline() {
-            Request::Search { .. } => {
-                let left_ms = waiting.deadline_ms - now_ms;
-                self.read(&waiting.call.job, left_ms).map(Some)
-            }
-            _ => self.begin_snapshot(now_ms, &waiting.call),
-        });
+        let result = if let Request::Search { .. } = waiting.call.job.outline() {
+            let left_ms = waiting.deadline_ms() - now_ms;
+            let is_full = not_indexed.is_some_and(|error| error.code() == Code::DiskFull);
+            let of_all = is_full.then(|| self.search_unwritten(&waiting.call.job, left_ms));
+            let answer = match of_all {
+                Some(Ok(answer)) => Ok(answer),
+                _ => self.read(&waiting.call.job, left_ms),
+            };
+            answer.map(Some)
+        } else {
+            self.begin_snapshot(now_ms, &waiting.call)
+        };
         match result {
-            Ok(None) => self.snapshots_wanted.push_back(waiting),
+            Ok(None) => {
+                waiting.wait_for_pool(now_ms, self.pool.options().acquire_timeout_ms);
+                self.snapshots_wanted.push_back(waiting);
+            }
             Ok(Some(answer)) => self.events.push(waiting.settle(Ok(answer))),
             Err(error) => self.events.push(waiting.settle(Err(error))),
         }
+    }
+
+    /// A search in a transaction that indexes what it needs and is taken back: without room on the
+    /// disk there may be enough in memory.
+    fn search_unwritten(&mut self, job: &Job, left_ms: f64) -> Result<Answer<C>> {
+        self.begin_writing()?;
+        let mut messages = C::default();
+        let result = self.visit_in_transaction(job.request()?, left_ms, &mut |message| {
+            messages.message(message);
+        });
+        if !self.has_rolled_back() {
+            self.execute("ROLLBACK")?;
+        }
+        result.map(|reply| Answer { reply, messages })
     }
 
     /// Brings some messages into the index, as a write of its own. Gives how many still wait, at least.
