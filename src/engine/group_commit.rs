@@ -116,10 +116,7 @@ impl<C: Collect> Engine<C> {
             .expect_matching_pages()
             .and_then(|()| self.execute(end));
         if let Err(error) = ended {
-            if !self.has_rolled_back() {
-                // Where this fails as well, the error of the commit says what matters.
-                let _ = self.execute("ROLLBACK");
-            }
+            self.roll_back_writer();
             return Err(self.judge(error));
         }
         self.note_epoch();
@@ -155,9 +152,7 @@ impl<C: Collect> Engine<C> {
                 }
                 Err(error) => self.judge(error),
             };
-            if !self.has_rolled_back() {
-                let _ = self.execute("ROLLBACK");
-            }
+            self.roll_back_writer();
             runs += 1;
             if !needs_reopening(&error) {
                 // Of a run before this one something may be left.
@@ -199,10 +194,9 @@ impl<C: Collect> Engine<C> {
             let undone = self
                 .execute(UNDO_CALL)
                 .and_then(|()| self.execute(KEEP_CALL));
-            if undone.is_err() && !self.has_rolled_back() {
-                // What should have been taken back would be committed with the rest. Where this fails
-                // as well, the commit does too.
-                let _ = self.execute("ROLLBACK");
+            if undone.is_err() {
+                // What should have been taken back would be committed with the rest.
+                self.roll_back_writer();
             }
         }
         result
@@ -222,9 +216,19 @@ impl<C: Collect> Engine<C> {
         Ok(())
     }
 
-    /// Whether SQLite has ended the open transaction by itself.
+    /// Whether no transaction is open on the writer: SQLite may have ended it by itself.
     pub(super) fn has_rolled_back(&self) -> bool {
-        self.writer().is_ok_and(|writer| writer.is_autocommit())
+        self.writer().map_or(true, |writer| writer.is_autocommit())
+    }
+
+    /// Takes back what is open on the writer. One that cannot even do that is of no more use.
+    pub(super) fn roll_back_writer(&mut self) {
+        if !self.has_rolled_back()
+            && let Err(error) = self.execute("ROLLBACK")
+            && !self.has_rolled_back()
+        {
+            let _ = self.reopen(&error);
+        }
     }
 }
 

@@ -441,12 +441,12 @@ impl<C: Collect> Engine<C> {
                 return request.read(&connections.query, visit);
             }
             let reader = &connections.reader;
-            // One snapshot for all statements of the call.
+            // One snapshot for all statements of the call. Its end is ready before it begins: a reader that
+            // stayed in it would show the same state for ever.
+            let mut end = reader.prepare_cached("COMMIT")?;
             reader.prepare_cached("BEGIN")?.execute([])?;
             let result = request.read(reader, visit);
-            let ended = reader
-                .prepare_cached("COMMIT")
-                .and_then(|mut commit| commit.execute([]));
+            let ended = end.execute([]);
             let reply = result?;
             ended?;
             Ok(reply)

@@ -155,9 +155,7 @@ impl<C: Collect> Engine<C> {
         let result = self.visit_in_transaction(job.request()?, left_ms, &mut |message| {
             messages.message(message);
         });
-        if !self.has_rolled_back() {
-            self.execute("ROLLBACK")?;
-        }
+        self.roll_back_writer();
         result.map(|reply| Answer { reply, messages })
     }
 

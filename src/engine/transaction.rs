@@ -132,9 +132,7 @@ impl<C: Collect> Engine<C> {
             return Ok(());
         };
         let error = self.judge(error);
-        if !self.has_rolled_back() {
-            let _ = self.execute("ROLLBACK");
-        }
+        self.roll_back_writer();
         if needs_reopening(&error) {
             let _ = self.reopen(&error);
         }
@@ -147,12 +145,8 @@ impl<C: Collect> Engine<C> {
 
     /// Takes back all of the interactive transaction, where one is open.
     pub(super) fn roll_back(&mut self) {
-        if self.scopes.transaction.take().is_none() || self.has_rolled_back() {
-            return;
-        }
-        if let Err(error) = self.execute("ROLLBACK") {
-            // A writer that cannot even roll back is of no more use.
-            let _ = self.reopen(&error);
+        if self.scopes.transaction.take().is_some() {
+            self.roll_back_writer();
         }
     }
 
