@@ -414,6 +414,123 @@ fn a_read_that_claims_more_than_was_asked_for_is_told_as_such() {
     assert!(told_why > 5, "only {told_why} times");
 }
 
+#[test]
+fn a_store_in_memory_durability_never_flushes_and_comes_through_failures_all_the_same() {
+    let disk = SimulatedDisk::new(15);
+    let mut clients = store_on(&disk, Durability::Memory);
+    // No flush is asked for, so none fails.
+    disk.fail(fails(On::Sync, "", ALWAYS, Fault::LosesUnsynced));
+    clients.call(0, add("s", "a", "text")).unwrap();
+    run_out(&mut clients);
+    assert_eq!(clients.notices, [""; 0]);
+    disk.mend();
+    disk.fail(fails(
+        On::Write,
+        LOG,
+        1,
+        Fault::WritesOnly(700, VfsErrorCode::IoWrite),
+    ));
+    let calls = ["b", "c"].map(|id| clients.send(1, 0, add("s", id, "text")));
+    clients.step();
+    for call in calls {
+        clients.result(call).unwrap();
+    }
+    assert_eq!(clients.notices, ["reopened"]);
+    disk.fail(fails(
+        On::Write,
+        "",
+        ALWAYS,
+        Fault::Fails(VfsErrorCode::Full),
+    ));
+    assert_eq!(code(clients.call(0, add("s", "d", "text"))), "DISK_FULL");
+    disk.mend();
+    assert_eq!(clients.ids(0, "s").unwrap(), ["a", "b", "c"]);
+    clients.engine.close().unwrap();
+    assert_eq!(reopened(&disk).ids(0, "s").unwrap(), ["a", "b", "c"]);
+}
+
+#[test]
+fn what_waits_while_the_disk_fails_settles_at_its_deadline_at_the_latest() {
+    for on in [On::Read, On::Write, On::Sync, On::Truncate, On::Open] {
+        let disk = SimulatedDisk::new(16);
+        let mut clients = store_on(&disk, Durability::Strict);
+        let tx = clients.transaction(1, 5_000.0);
+        clients.call(tx, add("s", "a", "text")).unwrap();
+        clients.timeout_ms = 1_000.0;
+        let behind = clients.send(2, 0, add("s", "b", "text"));
+        let next = clients.send(3, 0, Request::TransactionBegin { lease_ms: 5_000.0 });
+        disk.fail(fails(on, "", ALWAYS, Fault::Fails(VfsErrorCode::Io)));
+        clients.pass(1_000.0);
+        for call in [behind, next] {
+            let error = clients.result(call).unwrap_err();
+            assert_eq!(error.code().as_str(), "TIMEOUT", "{on:?}: {error}");
+            assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{on:?}");
+        }
+        // The lease runs out as well, and what comes then meets the disk itself.
+        clients.pass(5_000.0);
+        assert_eq!(clients.lost.len(), 1, "{on:?}");
+        let calls = [
+            clients.send(2, 0, add("s", "c", "text")),
+            clients.send(2, 0, search("text")),
+            clients.send(2, 0, Request::TransactionBegin { lease_ms: 5_000.0 }),
+            clients.send(2, 0, clients::begin_snapshot(5_000.0)),
+            clients.send(2, 0, clients::list("s")),
+        ];
+        clients.pass(0.0);
+        let written = clients.result(calls[0]).is_ok();
+        for call in &calls[1..] {
+            if let Err(error) = clients.result(*call) {
+                let is_clear = ["IO_ERROR", "SNAPSHOT_EXPIRED"].contains(&error.code().as_str());
+                assert!(is_clear, "{on:?}: {error} {:?}", error.details());
+            }
+        }
+        disk.mend();
+        clients.pass(10_000.0);
+        let expected: &[&str] = if written { &["c"] } else { &[] };
+        assert_eq!(clients.ids(0, "s").unwrap(), expected, "{on:?}");
+        clients.call(0, add("s", "d", "text")).unwrap();
+    }
+}
+
+#[test]
+fn records_that_cannot_be_dropped_are_kept_and_dropped_later() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    for (on, fault) in [
+        (On::Write, Fault::Fails(VfsErrorCode::Full)),
+        (On::Write, Fault::Fails(VfsErrorCode::IoWrite)),
+        (On::Sync, Fault::LosesUnsynced),
+    ] {
+        let disk = SimulatedDisk::new(17);
+        let mut clients = store_on(&disk, Durability::Strict);
+        let write = |clients: &mut Clients, attempt| {
+            let call = clients.send_as(1, 0, add("s", "a", "text"), operation("op", attempt));
+            clients.settle();
+            clients.result(call)
+        };
+        write(&mut clients, 1).unwrap();
+        run_out(&mut clients);
+        disk.pass_ms(2 * DAY_MS);
+        clients.call(0, new_session("t")).unwrap();
+        clients.pass(100.0);
+        disk.fail(fails(on, LOG, ALWAYS, fault));
+        clients.pass(1_000_000.0);
+        run_out(&mut clients);
+        disk.mend();
+        // Whether it was dropped or not: the write is not done twice.
+        let again = write(&mut clients, 2);
+        assert_eq!(code(again), "none", "{on:?} {fault:?}");
+        clients.call(0, new_session("u")).unwrap();
+        clients.pass(1_000_000.0);
+        run_out(&mut clients);
+        assert_eq!(
+            code(write(&mut clients, 2)),
+            "OUTCOME_UNKNOWN",
+            "{on:?} {fault:?}"
+        );
+        assert_eq!(clients.ids(0, "s").unwrap(), ["a"]);
+    }
+}
+
 /// A disk on which a part of the database file cannot be read.
 struct BadSectors {
     disk: SimulatedDisk,

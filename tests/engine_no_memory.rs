@@ -249,3 +249,20 @@ fn reads_searches_and_snapshots_settle_and_are_right() {
         });
     }
 }
+
+#[test]
+fn what_is_done_while_nothing_waits_leaves_the_store_usable() {
+    let _alone = alone();
+    refuse_one_in(41, |after, times| {
+        let mut clients = store();
+        let came_as_far = refusing(after, times, || {
+            clients.pass(100.0);
+            clients.pass(1_000_000.0);
+        });
+        clients.call(0, add("s", "b", "text")).unwrap();
+        let found = clients.call(0, search("text")).unwrap();
+        assert!(matches!(found.reply, chatstore::Reply::Hits(page) if page.items.len() == 2));
+        assert_eq!(clients.ids(0, "s").unwrap(), ["a", "b"]);
+        came_as_far
+    });
+}

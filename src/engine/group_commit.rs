@@ -127,28 +127,40 @@ impl<C: Collect> Engine<C> {
 
     /// One write by itself, at once, for hosts that have nobody waiting.
     pub(super) fn write_alone(&mut self, request: &Request<'_>) -> Result<Answer<C>> {
+        self.idle.note_write();
+        self.in_transaction(|engine| {
+            let mut messages = C::default();
+            let reply = engine.write(request.clone(), None, &mut |message| {
+                messages.message(message);
+            })?;
+            Ok(Answer { reply, messages })
+        })
+    }
+
+    /// Runs an action in a transaction of its own, and again where the file was opened again after a
+    /// failure.
+    pub(super) fn in_transaction<T>(
+        &mut self,
+        action: impl Fn(&mut Self) -> Result<T>,
+    ) -> Result<T> {
         if self.scopes.transaction.is_some() {
             return Err(Error::new(
                 Code::Busy,
                 "another transaction is writing; wait for it to end",
             ));
         }
-        self.idle.note_write();
         let mut runs = 0;
         loop {
-            let mut messages = C::default();
             let result = self.begin_writing().and_then(|()| {
-                let reply = self.write(request.clone(), None, &mut |message| {
-                    messages.message(message);
-                })?;
+                let value = action(self)?;
                 self.expect_matching_pages()?;
                 self.execute("COMMIT")?;
-                Ok(reply)
+                Ok(value)
             });
             let error = match result {
-                Ok(reply) => {
+                Ok(value) => {
                     self.note_epoch();
-                    return Ok(Answer { reply, messages });
+                    return Ok(value);
                 }
                 Err(error) => self.judge(error),
             };

@@ -188,14 +188,16 @@ impl<C: Collect> Engine<C> {
         undone
     }
 
-    /// Ends the innermost savepoint; `{}` in the SQL stands for its name.
+    /// Ends the innermost savepoint; `{}` in the SQL stands for its name. It stays where that fails.
     fn close_savepoint(&mut self, sql: &str) -> Result<()> {
-        let name = self
-            .expect_transaction()?
-            .savepoints
-            .pop()
+        let open = &self.expect_transaction()?.savepoints;
+        let name = open
+            .last()
             .ok_or_else(|| Error::new(Code::TransactionState, "no savepoint is open"))?;
-        Ok(self.writer()?.execute_batch(&sql.replace("{}", &name))?)
+        let sql = sql.replace("{}", name);
+        self.writer()?.execute_batch(&sql)?;
+        self.expect_transaction()?.savepoints.pop();
+        Ok(())
     }
 
     pub(super) fn expect_transaction(&mut self) -> Result<&mut Transaction> {
