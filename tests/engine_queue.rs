@@ -289,6 +289,42 @@ fn a_write_sent_again_after_its_record_was_dropped_is_not_run_again() {
 }
 
 #[test]
+fn a_commit_sent_again_after_its_record_was_dropped_has_an_outcome_that_is_not_known() {
+    const DAY_MS: i64 = 24 * 60 * 60 * 1_000;
+    let storage = Rc::new(Counting::default());
+    let clock = Rc::clone(&storage);
+    clock.clock.0.set(100 * DAY_MS);
+    let mut clients = Clients::on(storage, Options::default());
+    clients.call(0, new_session("s")).unwrap();
+    let sent_at = |id: &str, attempt, first_sent_ms| {
+        Some(chatstore::engine::Operation {
+            id: id.into(),
+            attempt,
+            first_sent_ms,
+        })
+    };
+    let tx = clients.transaction(1, 60_000.0);
+    clients.call(tx, add("s", "a", "text")).unwrap();
+    let commit = |clients: &mut Clients, operation| {
+        let call = clients.send_as(1, tx, Request::TransactionCommit, operation);
+        clients.result(call)
+    };
+    commit(&mut clients, sent_at("op", 1, 100 * DAY_MS)).unwrap();
+    commit(&mut clients, sent_at("op", 2, 100 * DAY_MS)).unwrap();
+    clock.clock.0.set(102 * DAY_MS);
+    clients.call(0, new_session("t")).unwrap();
+    clients.pass(1_000_000.0);
+    clients.pass(1_000_000.0);
+    let error = commit(&mut clients, sent_at("op", 2, 100 * DAY_MS)).unwrap_err();
+    assert_eq!(error.code().as_str(), "OUTCOME_UNKNOWN");
+    assert_eq!(error.outcome(), Some(Outcome::Unknown));
+    assert_eq!(error.detail("operationId"), Some("op"));
+    // One that was sent lately was not done: its record would be there.
+    let error = commit(&mut clients, sent_at("another", 2, 102 * DAY_MS)).unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
+}
+
+#[test]
 fn a_search_waits_for_the_index_and_finds_what_was_written_before_it() {
     let mut clients = Clients::in_memory();
     clients.call(0, new_session("s")).unwrap();

@@ -361,6 +361,42 @@ fn an_indexed_snapshot_that_waited_for_a_connection_finds_what_was_written_meanw
 }
 
 #[test]
+fn an_indexed_snapshot_waits_for_the_pool_no_longer_than_others_do() {
+    let mut clients = with_pool(1);
+    clients.call(0, new_session("s")).unwrap();
+    let held = clients.snapshot(1, 60_000.0);
+    clients.call(0, add("s", "a", "needle")).unwrap();
+    let indexed = |clients: &mut Clients| {
+        clients.send(
+            1,
+            0,
+            Request::SnapshotBegin {
+                lease_ms: 60_000.0,
+                indexed: true,
+                purpose: chatstore::engine::Purpose::Reads,
+            },
+        )
+    };
+    // Through the queue of the writers, since the index is behind.
+    let waiting = indexed(&mut clients);
+    clients.settle();
+    assert!(!clients.has_settled(waiting));
+    clients.pass(2_000.0);
+    assert_eq!(code(clients.result(waiting)), "POOL_EXHAUSTED");
+    // From the pool back to the writers: there its own time counts, and nobody blames the pool.
+    let waiting = indexed(&mut clients);
+    let tx = clients.transaction(2, 60_000.0);
+    clients.call(tx, add("s", "b", "needle")).unwrap();
+    clients.call(tx, Request::TransactionCommit).unwrap();
+    clients.transaction(2, 60_000.0);
+    clients.call(held, Request::SnapshotEnd).unwrap();
+    clients.pass(3_000.0);
+    assert!(!clients.has_settled(waiting));
+    clients.pass(30_000.0);
+    assert_eq!(code(clients.result(waiting)), "TIMEOUT");
+}
+
+#[test]
 fn an_indexed_snapshot_that_waits_for_the_writer_does_not_blame_the_pool() {
     let mut clients = Clients::in_memory();
     clients.call(0, new_session("s")).unwrap();

@@ -259,7 +259,7 @@ fn a_file_that_may_not_be_written_opens_for_reading() {
 
     let missing = format!("{path}-not-there");
     let refused = vfs.connect(&missing, OpenFlags::default()).unwrap_err();
-    assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::CannotOpen));
+    assert_eq!(refused.sqlite_error_code(), Some(ErrorCode::ReadOnly));
     let cause = vfs.last_error().unwrap();
     assert!(cause.message().contains("EROFS"), "{cause}");
 }

@@ -15,7 +15,7 @@ use super::options::{Durability, Info};
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
 use crate::store::{query, value};
-use crate::vfs::{Connection, OpenMode, Storage, SystemOs, Vfs};
+use crate::vfs::{Connection, OpenMode, Storage, SystemOs, Vfs, read_at_most};
 
 const WRITER_CACHE_KIB: u32 = 8 << 10;
 const READER_CACHE_KIB: u32 = 16 << 10;
@@ -292,11 +292,9 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
             ..OpenMode::default()
         };
         let mut file = storage.open(path, mode)?;
-        let read = if header.is_empty() {
-            0
-        } else {
-            // A place that is broken may claim to have given more than it was asked for.
-            file.read_at(header, 0)?.min(header.len())
+        let read = match header {
+            [] => 0,
+            header => read_at_most(&mut *file, header, 0)?,
         };
         Ok((file.size_bytes()?, read))
     };
@@ -308,14 +306,7 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
     }
     let mut header = vec![0; schema::header_bytes()];
     let (_, read) = size_bytes(&path, &mut header).map_err(failed)?;
-    let header = header.get(..read).ok_or_else(|| {
-        let told = format!(
-            "reading {path} gave {read} bytes where {} were asked for",
-            header.len()
-        );
-        Error::new(Code::IoError, told).with("path", path.clone())
-    })?;
-    let found = schema::judge_header(header, &path)?;
+    let found = schema::judge_header(&header[..read], &path)?;
     let (wal_bytes, _) = size_bytes(&format!("{path}-wal"), &mut []).map_err(failed)?;
     if found == Found::Nothing && wal_bytes > 0 {
         // SQLite would delete the log of a file that has no pages.

@@ -5,7 +5,7 @@
 use super::call::Collect;
 use super::{Engine, Request};
 use crate::error::{Code, Error, Result};
-use crate::store::{Writer, operations, search, streams};
+use crate::store::{operations, search, streams};
 
 /// How long nothing must have been written before the index follows, milliseconds.
 const INDEX_AFTER_MS: f64 = 50.0;
@@ -208,22 +208,7 @@ impl<C: Collect> Engine<C> {
         }
         self.idle.pruned_ms = now_ms;
         let before_ms = self.file.vfs.now_ms() - OPERATIONS_KEPT_MS;
-        let Ok(connection) = self.writer() else {
-            return;
-        };
-        let writer = Writer {
-            connection,
-            now_ms: self.file.vfs.now_ms(),
-            ids: &self.ids,
-        };
-        // Two statements; where the second fails, the first is taken back with it.
-        let pruned = connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(Error::from)
-            .and_then(|()| operations::prune(writer, before_ms));
-        let end = if pruned.is_ok() { "COMMIT" } else { "ROLLBACK" };
-        if !connection.is_autocommit() {
-            let _ = connection.execute_batch(end);
-        }
+        // What fails is done the next time.
+        let _ = self.in_transaction(|engine| operations::prune(engine.context()?, before_ms));
     }
 }

@@ -8,23 +8,27 @@
 //!   hold a snapshot. All belong to one VFS, so that a reader sees the last commit and is never held
 //!   up by the writer.
 //! - Writes wait in a queue. Those that wait at the same time share one transaction and one flush
-//!   (`writing.rs`); each takes effect whole or not at all.
+//!   (`queue.rs`, `group_commit.rs`); each takes effect whole or not at all.
 //! - An interactive transaction holds the writer, on a lease; a snapshot holds a connection of the
-//!   pool, on a lease too (`scopes.rs`, `pool.rs`).
+//!   pool, on a lease too (`transaction.rs`, `scopes.rs`, `pool.rs`).
 //! - Nothing waits in SQLite. Everything that waits has a deadline.
 
 mod call;
 mod connections;
 mod direct;
+mod group_commit;
+mod idempotency;
 mod idle;
 mod options;
 mod pool;
+mod queue;
+mod recovery;
 mod request;
 mod scopes;
 mod stats;
+mod transaction;
 mod trust;
 mod upkeep;
-mod writing;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -37,10 +41,10 @@ pub use upkeep::Purpose;
 use connections::{Connections, File};
 use idle::Idle;
 use pool::Pool;
+use queue::Waiting;
 use scopes::{Scopes, Snapshot};
 use stats::Counters;
 use upkeep::{Incoming, Work};
-use writing::Waiting;
 
 use crate::error::{Code, Error, Outcome, Result};
 use crate::ids::IdMaker;
@@ -143,14 +147,14 @@ impl<C: Collect> Engine<C> {
         file.set_policy(false);
         let opened = file.connect().and_then(|connections| {
             let is_trusted = file.judge_seal(&connections)?;
-            Ok((connections, is_trusted))
+            let info = file.info(&connections)?;
+            Ok((connections, is_trusted, info))
         });
-        let is_trusted_or_lost = !matches!(opened, Ok((_, false)));
+        let is_trusted_or_lost = !matches!(opened, Ok((_, false, _)));
         if let Some(error) = file.mismatch().filter(|_| is_trusted_or_lost) {
             return Err(error);
         }
-        let (connections, is_trusted) = opened?;
-        let mut info = file.info(&connections)?;
+        let (connections, is_trusted, mut info) = opened.map_err(|error| file.explain(error))?;
         info.epoch += 1;
         let mut engine = Self {
             file,
@@ -267,7 +271,7 @@ impl<C: Collect> Engine<C> {
         }
         let waiting = self.queue.iter().chain(&self.snapshots_wanted);
         let next_ms = waiting
-            .map(|waiting| waiting.deadline_ms)
+            .map(|waiting| waiting.deadline_ms())
             .fold(self.scopes.next_end_ms(), f64::min)
             .min(idle_ms);
         next_ms.is_finite().then_some(next_ms)
@@ -366,12 +370,12 @@ impl<C: Collect> Engine<C> {
             .map_or("another write", |_| "transaction");
         let queues = [(&mut self.queue, false), (&mut self.snapshots_wanted, true)];
         for (queue, waits_for_pool) in queues {
-            if !queue.iter().any(|waiting| waiting.deadline_ms <= now_ms) {
+            if !queue.iter().any(|waiting| waiting.deadline_ms() <= now_ms) {
                 continue;
             }
             let (over, left): (VecDeque<_>, VecDeque<_>) = queue
                 .drain(..)
-                .partition(|waiting| waiting.deadline_ms <= now_ms);
+                .partition(|waiting| waiting.deadline_ms() <= now_ms);
             *queue = left;
             for waiting in over {
                 let error = if waits_for_pool {
@@ -410,7 +414,8 @@ impl<C: Collect> Engine<C> {
     }
 
     fn index_is_behind(&mut self) -> Result<bool> {
-        is_behind(&self.connections()?.reader)
+        let behind = is_behind(&self.connections()?.reader);
+        self.vouch(behind)
     }
 
     fn read(&mut self, job: &Job, timeout_ms: f64) -> Result<Answer<C>> {
@@ -436,30 +441,21 @@ impl<C: Collect> Engine<C> {
                 return request.read(&connections.query, visit);
             }
             let reader = &connections.reader;
-            // One snapshot for all statements of the call.
+            // One snapshot for all statements of the call. Its end is ready before it begins: a reader that
+            // stayed in it would show the same state for ever.
+            let mut end = reader.prepare_cached("COMMIT")?;
             reader.prepare_cached("BEGIN")?.execute([])?;
-            let result = if matches!(request, Request::Search { .. }) && is_behind(reader)? {
-                Err(Error::new(
-                    Code::IndexPending,
-                    "messages wait for the search index",
-                ))
-            } else {
-                request.read(reader, visit)
-            };
-            let ended = reader
-                .prepare_cached("COMMIT")
-                .and_then(|mut commit| commit.execute([]));
+            let result = request.read(reader, visit);
+            let ended = end.execute([]);
             let reply = result?;
             ended?;
             Ok(reply)
         });
-        let reply = result.map_err(|error| self.judge(error))?;
-        self.expect_matching_pages()?;
-        Ok(reply)
+        self.vouch(result)
     }
 
     /// Adds to an error what the storage says, and stops writing where the file is damaged.
-    fn judge(&mut self, error: Error) -> Error {
+    pub(super) fn judge(&mut self, error: Error) -> Error {
         let error = self.file.explain(error);
         if error.code() == Code::Corrupt && self.refuses_writes.is_none() {
             self.refuses_writes = Some(Error::new(
@@ -487,8 +483,7 @@ impl<C: Collect> Engine<C> {
             return Ok(Some(answer));
         }
         let mut waiting = Waiting::new(call, now_ms);
-        let acquire_until_ms = now_ms + self.pool.options().acquire_timeout_ms;
-        waiting.deadline_ms = waiting.deadline_ms.min(acquire_until_ms);
+        waiting.wait_for_pool(now_ms, self.pool.options().acquire_timeout_ms);
         self.snapshots_wanted.push_back(waiting);
         Ok(None)
     }
@@ -501,7 +496,8 @@ impl<C: Collect> Engine<C> {
             return Ok(None);
         };
         self.connections()?;
-        let Some(connection) = self.pool.check_out(&self.file)? else {
+        let checked_out = self.pool.check_out(&self.file);
+        let Some(connection) = checked_out.map_err(|error| self.judge(error))? else {
             return Ok(None);
         };
         let work = match Work::begin(purpose, &connection) {
@@ -531,7 +527,7 @@ impl<C: Collect> Engine<C> {
 
     fn give_out_snapshots(&mut self, now_ms: f64) {
         while self.pool.has_room()
-            && let Some(waiting) = self.snapshots_wanted.pop_front()
+            && let Some(mut waiting) = self.snapshots_wanted.pop_front()
         {
             let indexed = matches!(
                 waiting.call.job.outline(),
@@ -539,6 +535,7 @@ impl<C: Collect> Engine<C> {
             );
             if indexed && self.index_is_behind().unwrap_or(false) {
                 // Something was written while it waited.
+                waiting.wait_for_writer();
                 self.queue.push_back(waiting);
                 continue;
             }
@@ -601,16 +598,13 @@ impl<C: Collect> Engine<C> {
             request.read(&open.connection, &mut visit)
         });
         let has_ended = result.is_err() && open.connection.is_autocommit();
-        let reply = result.map_err(|error| {
-            let error = self.judge(error);
+        let reply = self.vouch(result).inspect_err(|error| {
             if has_ended {
                 // SQLite gave the state up with the failed read: the next one would see another.
-                let lost = scopes::snapshot_lost("a read of it failed", &error);
+                let lost = scopes::snapshot_lost("a read of it failed", error);
                 self.lose_snapshot(now_ms, call.scope, lost);
             }
-            error
         })?;
-        self.expect_matching_pages()?;
         Ok(Answer { reply, messages })
     }
 

@@ -9,6 +9,8 @@
 use super::Engine;
 use super::call::{Collect, Event};
 use super::connections::{Connections, File};
+use super::recovery::needs_reopening;
+use super::scopes::transaction_lost;
 use crate::error::{Code, Error, Result};
 use crate::store::{schema, value};
 use crate::vfs::ChecksumPolicy;
@@ -74,6 +76,7 @@ impl<C: Collect> Engine<C> {
         };
         self.file.set_policy(true);
         let Some(resealed) = resealed else {
+            self.forget_what_was_read(&error);
             self.events.push(Event::Notice {
                 kind: "corrupt",
                 message: error.message().to_owned(),
@@ -87,16 +90,45 @@ impl<C: Collect> Engine<C> {
         Ok(())
     }
 
+    /// As [`expect_matching_pages`](Self::expect_matching_pages), for the result of a call: its error too may
+    /// come from a page that does not match. Judges it then.
+    pub(super) fn vouch<T>(&mut self, result: Result<T>) -> Result<T> {
+        self.expect_matching_pages()?;
+        result.map_err(|error| self.judge(error))
+    }
+
+    /// Pages that do not match may lie in the memory of every connection, and a transaction may have
+    /// built upon them.
+    fn forget_what_was_read(&mut self, cause: &Error) {
+        self.lose_transaction(transaction_lost("the file is damaged", cause));
+        self.pool.clear();
+        let open = self.connections.iter();
+        let always = open.flat_map(|open| [&open.writer, &open.reader, &open.query]);
+        let snapshots = self.scopes.snapshots.values().map(|open| &open.connection);
+        for connection in always.chain(snapshots) {
+            // It has nothing to fail with.
+            let _ = connection.execute_batch("PRAGMA shrink_memory");
+        }
+    }
+
     /// Moves the log into the file and seals it.
     pub(super) fn checkpoint(&mut self) {
         let sealed_ms = self.seal();
         let Some(connections) = &self.connections else {
             return;
         };
-        // A failure shows itself at the next write, or at closing.
-        let moved = connections.checkpoint().is_ok();
-        if let Some(sealed_ms) = sealed_ms.filter(|_| moved) {
-            self.file.keep_seal(sealed_ms);
+        match connections.checkpoint() {
+            Ok(_) => {
+                if let Some(sealed_ms) = sealed_ms {
+                    self.file.keep_seal(sealed_ms);
+                }
+            }
+            // No flush of the file would succeed any more. Another failure, such as of room, shows itself
+            // at the next write, or at closing.
+            Err(error) if needs_reopening(&error) => {
+                let _ = self.reopen(&error);
+            }
+            Err(_) => {}
         }
     }
 

@@ -18,7 +18,9 @@ use super::{
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
 use crate::store::{execute, value};
-use crate::vfs::{ChecksumPolicy, Connection as VfsConnection, OpenMode, RawFile, Storage, Vfs};
+use crate::vfs::{
+    ChecksumPolicy, Connection as VfsConnection, OpenMode, RawFile, Storage, Vfs, read_at_most,
+};
 
 const CACHE_KIB: u32 = 4 << 10;
 
@@ -124,7 +126,7 @@ impl Replace {
         };
         let mut header = vec![0; schema::header_bytes()];
         let mut file = storage.open(&source_path, mode).map_err(failed)?;
-        let read = file.read_at(&mut header, 0).map_err(failed)?;
+        let read = read_at_most(&mut *file, &mut header, 0).map_err(failed)?;
         drop(file);
         if schema::judge_header(&header[..read], source)? == Found::Nothing {
             return Err(

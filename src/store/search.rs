@@ -113,7 +113,7 @@ fn index_session(connection: &Connection, session: i64, from_key: i64, limit: i6
 }
 
 /// The best matches of the words in a query, without what is in the trash. A query without any
-/// word finds nothing. The index must be in step.
+/// word finds nothing. What the index lacks is not found, and what is out of date in it neither.
 ///
 /// # Errors
 /// `INVALID_CURSOR`, `INVALID_ARGUMENT`, `TOO_LARGE`.
@@ -168,6 +168,9 @@ pub fn search(
     if has_trash(connection)? {
         conditions += " AND f.rowid NOT IN (SELECT key FROM messages WHERE deleted_at IS NOT NULL)
              AND f.rowid >> 32 NOT IN (SELECT key FROM sessions WHERE deleted_at IS NOT NULL)";
+    }
+    if value(connection, "SELECT 1 FROM search_stale", [])? == Some(1) {
+        conditions += " AND f.rowid NOT IN (SELECT message FROM search_stale)";
     }
     // The page is found by rank and key alone; a second pass over the matches, which costs a tenth of
     // ranking them, reads and cuts the rows of the page only. The `+` keeps that pass one scan: looked

@@ -7,6 +7,7 @@
 //! - A change that fails is an I/O error or a full disk. SQLite then gives the
 //!   transaction up, which the WAL buffer relies on; after some other codes
 //!   (`SQLITE_BUSY`, `SQLITE_NOMEM`) it would go on with it, or try again.
+//! - No read gives more than was asked for; the layers above rely on that.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use rsqlite_vfs::ffi::{SQLITE_FULL, SQLITE_IOERR};
 use rsqlite_vfs::{VfsError, VfsErrorCode, VfsResult};
 
 use super::figures::{Counter, as_u64};
-use super::storage::RawFile;
+use super::storage::{RawFile, read_at_most};
 
 /// The lowest layer, directly over the storage.
 pub(super) struct DiskFile {
@@ -39,7 +40,7 @@ impl DiskFile {
 
 impl RawFile for DiskFile {
     fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
-        let read = self.inner.read_at(buffer, offset_bytes);
+        let read = read_at_most(&mut *self.inner, buffer, offset_bytes);
         self.counter.count(|figures| {
             figures.reads += 1;
             figures.read_bytes += read.as_ref().map_or(0, |&count| as_u64(count));
@@ -117,7 +118,7 @@ fn final_error(error: VfsError, code: VfsErrorCode) -> VfsError {
 }
 
 /// The same error under another SQLite code.
-pub(super) fn with_code(error: VfsError, code: VfsErrorCode) -> VfsError {
+fn with_code(error: VfsError, code: VfsErrorCode) -> VfsError {
     let renamed = VfsError::new(code, error.message().to_owned().into());
     match error.system_error() {
         Some(number) => renamed.with_system_error(number),

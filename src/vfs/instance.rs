@@ -19,7 +19,6 @@ use rsqlite_vfs::{
 
 use super::VfsOptions;
 use super::checksum::PageChecks;
-use super::disk::with_code;
 use super::figures::Counter;
 use super::locks::HandleId;
 use super::memory::MemoryFile;
@@ -147,7 +146,7 @@ impl Instance {
         match self.storage.open(path, readable) {
             Ok(raw) => Ok((raw, true)),
             Err(error) if error.code() == VfsErrorCode::Busy => Err(error),
-            Err(_) => Err(with_code(denied, VfsErrorCode::CantOpen)),
+            Err(_) => Err(denied),
         }
     }
 

@@ -99,6 +99,7 @@ pub use self::native::NativeStorage;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub use self::node::NodeStorage;
 pub use self::os::SystemOs;
+pub(crate) use self::storage::read_at_most;
 pub use self::storage::{OpenMode, RawFile, Storage};
 
 /// What a [`Vfs`] does beyond passing calls on. All of it, unless said otherwise.

@@ -8,7 +8,7 @@
 
 use std::rc::Rc;
 
-use rsqlite_vfs::{OsCallback, VfsResult};
+use rsqlite_vfs::{OsCallback, VfsError, VfsErrorCode, VfsResult};
 
 /// How a file is to be opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -53,6 +53,23 @@ pub trait RawFile: 'static {
     fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
         let _ = modified_ms;
         Ok(false)
+    }
+}
+
+/// [`RawFile::read_at`] for who relies on the count: a place that is broken, or a host that does not
+/// know of a limit, may claim to have given more than it was asked for.
+pub(crate) fn read_at_most(
+    file: &mut dyn RawFile,
+    buffer: &mut [u8],
+    offset_bytes: u64,
+) -> VfsResult<usize> {
+    let asked_bytes = buffer.len();
+    match file.read_at(buffer, offset_bytes)? {
+        read_bytes if read_bytes <= asked_bytes => Ok(read_bytes),
+        read_bytes => Err(VfsError::new(
+            VfsErrorCode::IoRead,
+            format!("a read gave {read_bytes} bytes where {asked_bytes} were asked for").into(),
+        )),
     }
 }
 

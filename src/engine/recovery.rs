@@ -1,0 +1,87 @@
+//! What happens after a failure: which of them poison what the connections hold in memory, how the
+//! file is opened again then, and what has become of the writes that were under way.
+
+use rusqlite::ffi;
+
+use super::Engine;
+use super::call::{Collect, Event};
+use super::scopes::{snapshot_lost, transaction_lost};
+use crate::error::{Code, Error, Outcome, Result};
+
+/// How often the file is opened again after a failure before giving up.
+const REOPENINGS: u32 = 3;
+
+impl<C: Collect> Engine<C> {
+    /// Closes everything and opens the file again, as a new owner would. What was written and not
+    /// flushed is cut off first, so that nothing of it can come back.
+    pub(super) fn reopen(&mut self, cause: &Error) -> Result<()> {
+        let lost = transaction_lost("the file had to be opened again", cause);
+        if let Some(open) = self.scopes.transaction.take() {
+            self.scopes.remember(open.scope, lost.clone());
+            self.events.push(Event::Lost {
+                client: open.client,
+                scope: open.scope,
+                error: lost,
+            });
+        }
+        for (scope, open) in std::mem::take(&mut self.scopes.snapshots) {
+            let error = snapshot_lost("the file had to be opened again", cause);
+            self.scopes.remember(scope, error.clone());
+            self.events.push(Event::Lost {
+                client: open.client,
+                scope,
+                error,
+            });
+            self.pool.forget(open.connection);
+        }
+        self.pool.clear();
+        if let Some(connections) = self.connections.take() {
+            connections.keep_log();
+        }
+        self.counters.reopened += 1;
+        let mut result = Err(cause.clone());
+        for _ in 0..REOPENINGS {
+            result = self.file.connect().map(|connections| {
+                self.connections = Some(connections);
+            });
+            if result.is_ok() {
+                break;
+            }
+        }
+        self.events.push(Event::Notice {
+            kind: "reopened",
+            message: match &result {
+                Ok(()) => format!("the file was opened again after a failure: {cause}"),
+                Err(error) => format!("the file could not be opened again: {error}"),
+            },
+        });
+        result
+    }
+
+    /// On a full disk, moves what is in the log into the file: the log begins anew in the room that it
+    /// has, so that something can still be deleted.
+    pub(super) fn make_room_after(&mut self, error: &Error) {
+        if error.code() == Code::DiskFull
+            && let Some(connections) = &self.connections
+        {
+            let _ = connections.checkpoint();
+        }
+    }
+
+    /// What became of writes that were not acknowledged when the file was opened again: nothing is
+    /// left of them. Where it could not be opened, the next owner may find them.
+    pub(super) fn outcome_of_lost_writes(&self) -> Outcome {
+        if self.connections.is_some() {
+            Outcome::NotApplied
+        } else {
+            Outcome::Unknown
+        }
+    }
+}
+
+/// Whether nothing is certain any more about what the connections hold in memory: an I/O error that
+/// is neither a lack of room or memory nor one page that does not fit its checksum.
+pub(super) fn needs_reopening(error: &Error) -> bool {
+    let primary = error.number("sqliteCode").map(|code| code & 0xff);
+    error.code() == Code::IoError && primary == Some(i64::from(ffi::SQLITE_IOERR))
+}
