@@ -82,21 +82,46 @@ impl<C: Collect> Engine<C> {
     /// Where beginning or committing failed, or one of them made SQLite end the transaction: nothing of
     /// any of them is kept then.
     fn commit_group(&mut self, group: &[Waiting]) -> Result<Vec<Result<Answer<C>>>> {
+        // A savepoint keeps a copy of each page that its call changes, and calls seldom fail: where one
+        // does, all is taken back and run again with savepoints.
+        if let Some(results) = self.try_group(group, false)? {
+            return Ok(results);
+        }
+        let results = self.try_group(group, true)?;
+        Ok(results.unwrap_or_default())
+    }
+
+    /// Nothing where a call failed that had no savepoint, in a group with others: none of it is kept.
+    fn try_group(
+        &mut self,
+        group: &[Waiting],
+        savepoints: bool,
+    ) -> Result<Option<Vec<Result<Answer<C>>>>> {
         self.begin_writing().map_err(|error| self.judge(error))?;
         let alone = group.len() == 1;
         let mut results = Vec::with_capacity(group.len());
         for waiting in group {
             let Call { job, operation, .. } = &waiting.call;
-            let result = self.as_savepoint(alone, |engine| {
+            let run = |engine: &mut Self| {
                 let mut messages = C::default();
                 let operation = operation.as_ref().map(|known| (known, job.fingerprint()));
                 let reply = engine.write(job.request()?, operation, &mut |message| {
                     messages.message(message);
                 })?;
                 Ok(Answer { reply, messages })
-            });
+            };
+            let result = if savepoints {
+                self.as_savepoint(run)
+            } else {
+                run(self)
+            };
+            let is_open = !self.has_rolled_back();
+            if result.is_err() && is_open && !savepoints && !alone {
+                self.roll_back_writer();
+                return Ok(None);
+            }
             let result = result.map_err(|error| self.judge(error));
-            if self.has_rolled_back() {
+            if !is_open {
                 return Err(result.err().unwrap_or_else(|| {
                     Error::new(
                         Code::Internal,
@@ -122,7 +147,7 @@ impl<C: Collect> Engine<C> {
         self.note_epoch();
         self.counters.groups += 1;
         self.counters.grouped_calls += results.len() as u64;
-        Ok(results)
+        Ok(Some(results))
     }
 
     /// One write by itself, at once, for hosts that have nobody waiting.
@@ -188,15 +213,11 @@ impl<C: Collect> Engine<C> {
         self.execute("BEGIN IMMEDIATE")
     }
 
-    /// Runs a call so that its failure takes back what it did. `alone`: its transaction is rolled back then.
+    /// Runs a call so that its failure takes back what it did.
     pub(super) fn as_savepoint<T>(
         &mut self,
-        alone: bool,
         action: impl FnOnce(&mut Self) -> Result<T>,
     ) -> Result<T> {
-        if alone {
-            return action(self);
-        }
         self.execute(BEGIN_CALL)?;
         let result = action(self).and_then(|value| {
             self.execute(KEEP_CALL)?;

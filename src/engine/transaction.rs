@@ -92,7 +92,7 @@ impl<C: Collect> Engine<C> {
                 })
             })
         } else {
-            self.as_savepoint(false, |engine| {
+            self.as_savepoint(|engine| {
                 if request.is_write() {
                     return engine.write(request, None, visit);
                 }
