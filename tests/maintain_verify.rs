@@ -43,6 +43,17 @@ fn an_empty_store_and_one_with_free_pages_are_sound() {
     assert_eq!(verify(&files).problems, []);
 }
 
+/// A reply that has just begun is one.
+#[test]
+fn a_store_whose_newest_message_is_empty_is_sound() {
+    let files = Files::default();
+    let mut chats = open(&files).unwrap();
+    chats.session("s", None);
+    chats.add("s", "m", "");
+    chats.engine.close().unwrap();
+    assert_eq!(verify(&files).problems, []);
+}
+
 /// What a check finds after this SQL: the kinds, and the first detail.
 fn found(sql: &str) -> (Vec<ProblemKind>, String) {
     let files = filled();
