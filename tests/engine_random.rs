@@ -50,7 +50,7 @@ fn whatever_clients_call_each_answer_is_the_models() {
     let counts = run(
         "whatever_clients_call_each_answer_is_the_models",
         Mode::Sound,
-        60,
+        80,
     );
     expect_all(
         &counts,
@@ -101,7 +101,7 @@ fn whenever_it_crashes_what_was_answered_is_there_and_is_done_once() {
     let counts = run(
         "whenever_it_crashes_what_was_answered_is_there_and_is_done_once",
         Mode::Crashes,
-        40,
+        50,
     );
     expect_all(&counts, &["crash", "found again"]);
 }

@@ -61,7 +61,7 @@ pub struct Stream {
 
 #[derive(Debug)]
 struct Done {
-    /// The write as it was sent, by whom included.
+    /// The write as it was sent.
     write: String,
     gave: Gave,
 }
@@ -90,7 +90,11 @@ impl Model {
         let Some(operation) = operation.filter(|_| !matches!(write, Write::Append { .. })) else {
             return Ok(self.apply(write, client, made)?.0);
         };
-        let told = format!("{client} {write:?}");
+        // Whose a reply is belongs to what begins it; else it does not matter who sends a write again.
+        let told = match write {
+            Write::Start(_) | Write::Regenerate { .. } => format!("{client} {write:?}"),
+            _ => format!("{write:?}"),
+        };
         if let Some(done) = self.operations.get(operation).cloned() {
             if done.write != told {
                 return Err(Code::OperationMismatch);

@@ -1,5 +1,6 @@
 //! The states that a store may be in: one, but where a failure left open whether a write took effect.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use chatstore::Code;
@@ -17,6 +18,10 @@ impl States {
 
     pub fn first(&self) -> &Model {
         &self.0[0]
+    }
+
+    pub fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// Also those others.
@@ -82,6 +87,16 @@ impl States {
         });
         let applied = Self(applied.collect());
         self.clone().or(&applied)
+    }
+
+    /// Each once. Those that look the same may still differ in what they answer later.
+    pub fn distinct(self) -> Self {
+        if self.0.len() == 1 {
+            return self;
+        }
+        let told = |state: Rc<Model>| (format!("{state:?}"), state);
+        let distinct: BTreeMap<String, Rc<Model>> = self.0.into_iter().map(told).collect();
+        Self(distinct.into_values().collect())
     }
 
     /// Those that a read shows. Gives what was expected where that cannot be.
