@@ -25,7 +25,9 @@ impl World {
             let before = self.committed.clone();
             self.passed = before.clone();
             self.act();
-            let is_crash = self.mode == Mode::Crashes && self.random.below(60) == 0;
+            // What a failure has left open is most at stake.
+            let odds = if self.is_failing { 12 } else { 60 };
+            let is_crash = self.mode == Mode::Crashes && self.random.below(odds) == 0;
             if is_crash {
                 self.crash(operations);
             }
