@@ -20,6 +20,7 @@ use rusqlite::types::Value;
 use crate::engine::Table;
 use crate::error::{Code, Error, Result};
 use crate::model::{Field, NewMessage, PageEnds, Usage};
+use crate::store::check_batch;
 
 const NULL: u32 = u32::MAX;
 const ABSENT: u32 = u32::MAX - 1;
@@ -272,6 +273,8 @@ pub fn new_messages(buffer: &[u8]) -> Result<Vec<NewMessage<'_>>> {
         return Err(damaged("another kind of rows"));
     }
     let rows = rows as usize;
+    // Columns that are null take no bytes: no size speaks for the count.
+    check_batch(rows)?;
     let modes = reader.bytes((NEW_MESSAGE_NUMBERS + NEW_MESSAGE_TEXTS).next_multiple_of(8))?;
     let (number_modes, text_modes) = modes.split_at(NEW_MESSAGE_NUMBERS);
     let written = |mode: u8| match mode {

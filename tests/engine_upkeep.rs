@@ -7,6 +7,7 @@ mod clients;
 use std::rc::Rc;
 
 use chatstore::engine::{Call, ClientId, Job, Purpose};
+use chatstore::model::{PageOptions, Search};
 use chatstore::vfs::{MemoryStorage, OpenMode, Storage};
 use chatstore::{Options, Reply, Request, Result};
 use clients::{Clients, add, code, new_session};
@@ -176,6 +177,34 @@ fn other_calls_run_between_the_steps_of_a_check() {
     assert!(report.contains("\"messages\":50,"), "one state: {report}");
     assert_eq!(clients.ids(0, "s").unwrap().len(), 50 + written);
     assert_eq!(clients.figure("poolInUse"), 0);
+}
+
+/// What the connection of the check knows of the search index may be of a search long ago.
+#[test]
+fn a_check_after_a_search_knows_the_index_as_it_is_now() {
+    let (_storage, mut clients) = with_messages(5);
+    clients
+        .call(0, Request::SearchIndex { limit: 1_000 })
+        .unwrap();
+    let snapshot = clients.snapshot(CLIENT, 10_000.0);
+    let search = Request::Search {
+        search: Search {
+            query: "fox".into(),
+            ..Search::default()
+        },
+        page: PageOptions::default(),
+    };
+    clients.call(snapshot, search).unwrap();
+    clients.call(snapshot, Request::SnapshotEnd).unwrap();
+    // Until segments which the search has seen are merged away.
+    for at in 0..20 {
+        clients.call(0, add("s", format!("n{at}"), TEXT)).unwrap();
+        clients
+            .call(0, Request::SearchIndex { limit: 1_000 })
+            .unwrap();
+        let (report, _) = verify(&mut clients, |_| ());
+        assert!(report.starts_with("{\"ok\":true"), "{report}");
+    }
 }
 
 #[test]

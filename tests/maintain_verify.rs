@@ -43,6 +43,39 @@ fn an_empty_store_and_one_with_free_pages_are_sound() {
     assert_eq!(verify(&files).problems, []);
 }
 
+/// A reply that has just begun is one.
+#[test]
+fn a_store_whose_newest_message_is_empty_is_sound() {
+    let files = Files::default();
+    let mut chats = open(&files).unwrap();
+    chats.session("s", None);
+    chats.add("s", "m", "");
+    chats.engine.close().unwrap();
+    assert_eq!(verify(&files).problems, []);
+}
+
+/// The place of a message that is gone is taken before the index has forgotten it.
+#[test]
+fn a_store_whose_newest_session_was_deleted_and_made_anew_is_sound() {
+    let files = Files::default();
+    let mut chats = open(&files).unwrap();
+    chats.session("s", None);
+    chats.add("s", "m", "before");
+    assert_eq!(chats.found("before"), ["m"]);
+    let request = chatstore::Request::SessionsDelete {
+        id: "s".into(),
+        permanent: true,
+    };
+    chats.call(request).unwrap();
+    chats.session("s", None);
+    chats.add("s", "m", "behind");
+    chats.engine.close().unwrap();
+    assert_eq!(verify(&files).problems, []);
+    let mut chats = open(&files).unwrap();
+    assert_eq!(chats.found("before"), [""; 0]);
+    assert_eq!(chats.found("behind"), ["m"]);
+}
+
 /// What a check finds after this SQL: the kinds, and the first detail.
 fn found(sql: &str) -> (Vec<ProblemKind>, String) {
     let files = filled();

@@ -167,6 +167,19 @@ fn a_reply_is_read_as_it_comes_and_is_an_ordinary_message_at_its_end() {
 }
 
 #[test]
+fn the_preview_of_a_session_keeps_up_with_what_a_search_moves_into_its_reply() {
+    let mut chats = open();
+    chats.session("s", None);
+    chats.start("s", "m");
+    chats.append("m", 0, &[text("half a word")]).unwrap();
+    assert_eq!(chats.found("half"), ["m"]);
+    assert_eq!(
+        chats.get_session("s").preview.as_deref(),
+        Some("half a word")
+    );
+}
+
+#[test]
 fn lists_branches_tree_and_search_show_what_has_come() {
     let mut chats = started();
     chats.append("m", 0, &[text("partial words")]).unwrap();

@@ -237,7 +237,7 @@ fn a_file_that_may_not_be_written_opens_for_reading() {
             .unwrap_err();
         assert_eq!(
             missing.sqlite_error_code(),
-            Some(rusqlite::ErrorCode::CannotOpen)
+            Some(rusqlite::ErrorCode::ReadOnly)
         );
         let cause = vfs.last_error().unwrap();
         assert!(cause.message().contains(name), "{cause}");

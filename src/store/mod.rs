@@ -125,6 +125,21 @@ pub(crate) fn check_reply(size_bytes: usize) -> Result<()> {
     .with("argument", "limit"))
 }
 
+/// Refuses more messages than one call may bring.
+pub(crate) fn check_batch(messages: usize) -> Result<()> {
+    if messages <= limits::BATCH_MESSAGES {
+        return Ok(());
+    }
+    Err(Error::new(
+        Code::TooLarge,
+        format!(
+            "messages: expected at most {} a call, received {messages}",
+            limits::BATCH_MESSAGES
+        ),
+    )
+    .with("argument", "messages"))
+}
+
 /// Refuses a text that is over its limit or empty.
 fn check_named(argument: &str, text: &str, limit_bytes: usize) -> Result<()> {
     if text.is_empty() {

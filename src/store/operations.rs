@@ -196,11 +196,11 @@ fn decode(kind: &str, result: &str) -> Option<Outcome> {
             let mut rest = result;
             while !rest.is_empty() {
                 let mut fields = rest.splitn(4, ' ');
-                let from = fields.next()?.parse().ok()?;
-                let count = fields.next()?.parse().ok()?;
+                let from = fields.next()?.parse::<u32>().ok()?;
+                let count = fields.next()?.parse::<u32>().ok()?;
                 let length: usize = fields.next()?.parse().ok()?;
                 let (id, more) = fields.next()?.split_at_checked(length)?;
-                runs.push((id.to_owned(), from, count));
+                runs.push((id.to_owned(), from.into(), count.into()));
                 rest = more;
             }
             Some(Outcome::Messages(MessageRuns(runs)))

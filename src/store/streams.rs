@@ -324,18 +324,21 @@ pub fn are_unsettled(connection: &Connection) -> Result<bool> {
 /// # Errors
 /// What writing can fail with.
 pub fn settle_all(writer: Writer<'_>) -> Result<()> {
-    for stream in list(writer.connection, "st.ended_at IS NULL", [])? {
-        stream.settle(writer.connection)?;
-    }
-    Ok(())
+    settle(writer, &list(writer.connection, "st.ended_at IS NULL", [])?)
 }
 
 /// As [`settle_all`], for one session, before its messages are copied.
 pub(super) fn settle_session(writer: Writer<'_>, session: i64) -> Result<()> {
     let (from, to) = key_range(session);
     let condition = "st.message BETWEEN ?1 AND ?2 AND st.ended_at IS NULL";
-    for stream in list(writer.connection, condition, [from, to])? {
-        stream.settle(writer.connection)?;
+    settle(writer, &list(writer.connection, condition, [from, to])?)
+}
+
+fn settle(writer: Writer<'_>, streams: &[Stream]) -> Result<()> {
+    for stream in streams {
+        if stream.settle(writer.connection)? {
+            summary::refresh(writer, session_of(stream.message), 0)?;
+        }
     }
     Ok(())
 }

@@ -202,7 +202,9 @@ impl Session {
             "SELECT created_at, substr(text, 1, 1000), substr(CAST(text AS BLOB), 1, 2004) FROM messages WHERE key = ?1",
             [self.newest_visible_active],
             |row| {
-                let start: Vec<u8> = row.get(2)?;
+                // A piece of an empty blob is null.
+                let start: Option<Vec<u8>> = row.get(2)?;
+                let start = start.unwrap_or_default();
                 let start = String::from_utf8_lossy(&start);
                 Ok((
                     row.get(0)?,

@@ -38,11 +38,11 @@ const PASSES: [(&str, &str); 3] = [
     (
         "messages",
         "SELECT m.key, CASE
-           WHEN p.from_key <= m.key AND d.id IS NOT NULL THEN 'is in the index and noted as not in it yet'
+           WHEN p.from_key <= m.key AND d.id IS NOT NULL AND st.message IS NULL THEN 'is in the index and noted as not in it yet'
            WHEN p.from_key <= m.key OR d.id IS NOT NULL THEN NULL
            ELSE 'is neither in the index nor noted as not in it yet' END
          FROM messages m LEFT JOIN search_pending p ON p.session = m.session
-           LEFT JOIN messages_fts_docsize d ON d.id = m.key
+           LEFT JOIN messages_fts_docsize d ON d.id = m.key LEFT JOIN search_stale st ON st.message = m.key
          WHERE m.key > ?1 ORDER BY m.key LIMIT ?2",
     ),
 ];

@@ -217,7 +217,8 @@ pub fn list(
             let from = match (&page.cursor, around) {
                 (Some(text), _) => {
                     let (direction, position) = cursor::decode(list, text)?;
-                    From::Key(direction, position.key)
+                    // Whoever made it may have made it up.
+                    From::Key(direction, position.key.clamp(start - 1, end + 1))
                 }
                 (None, Some(id)) => From::Around(expect_key(connection, session, session_id, id)?),
                 (None, None) if *from_start => From::Key(Direction::Forward, start - 1),

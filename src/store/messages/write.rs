@@ -11,8 +11,8 @@ use super::{key_range, locate, path, seq_of, session_of, summary};
 use crate::error::{Code, Error, Result};
 use crate::model::{Field, MessagePatch, MessageRef, NewMessage, Usage, limits};
 use crate::store::{
-    Writer, bots, check_bytes, check_json, check_named, check_optional, execute, first, search,
-    streams, value,
+    Writer, bots, check_batch, check_bytes, check_json, check_named, check_optional, execute,
+    first, search, streams, value,
 };
 
 const STATUSES: [&str; 5] = ["pending", "streaming", "complete", "incomplete", "error"];
@@ -183,16 +183,7 @@ struct Batch<'c, 'm> {
 
 impl<'c, 'm> Batch<'c, 'm> {
     fn new(writer: Writer<'c>, messages: usize) -> Result<Self> {
-        if messages > limits::BATCH_MESSAGES {
-            return Err(Error::new(
-                Code::TooLarge,
-                format!(
-                    "messages: expected at most {} a call, received {messages}",
-                    limits::BATCH_MESSAGES
-                ),
-            )
-            .with("argument", "messages"));
-        }
+        check_batch(messages)?;
         Ok(Self {
             writer,
             targets: Vec::new(),

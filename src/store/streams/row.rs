@@ -126,11 +126,12 @@ impl Stream {
         Ok((body, growing))
     }
 
-    /// Moves the deltas into the message's row. The reply goes on from there.
-    pub(super) fn settle(&self, connection: &Connection) -> Result<()> {
+    /// Moves the deltas into the message's row. The reply goes on from there. Whether there were any:
+    /// then what the session's row says of the message is for the caller to refresh.
+    pub(super) fn settle(&self, connection: &Connection) -> Result<bool> {
         let (next_number, size_bytes) = self.reached(connection)?;
         if next_number == self.next_number {
-            return Ok(());
+            return Ok(false);
         }
         let (body, growing) = self.fold(connection)?;
         execute(
@@ -149,7 +150,7 @@ impl Stream {
             "DELETE FROM message_deltas WHERE key BETWEEN ?1 AND ?2",
             [from, to],
         )?;
-        Ok(())
+        Ok(true)
     }
 
     /// The client is gone: what has come stays, and waits for it.
