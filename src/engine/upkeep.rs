@@ -112,9 +112,8 @@ impl<C: Collect> Engine<C> {
                 "the store is being replaced already; wait for that to end",
             ));
         }
-        let path = format!("{}-incoming", self.file.full_path()?);
-        // What a killed owner has left: its log would be taken for that of the new content.
-        maintain::delete_with_logs(&*self.file.storage, &path)?;
+        // A log that a killed owner has left would be taken for that of the new content.
+        let path = self.delete_incoming()?;
         let mut incoming = Incoming {
             client,
             job: job.to_owned(),
@@ -176,6 +175,7 @@ impl<C: Collect> Engine<C> {
         let is_done = self.info.generation == job;
         let table = if is_done {
             // Sent again: the owner that did it, or its answer, was lost.
+            self.give_up_replacement();
             self.replaced(keep)?
         } else {
             self.expect_incoming(client, job)?;
@@ -299,22 +299,22 @@ impl<C: Collect> Engine<C> {
         }
     }
 
+    /// Ends the replacement that is under way, and removes what it was received in; also that of one
+    /// whose owner was killed.
     pub(super) fn give_up_replacement(&mut self) {
-        let Some(incoming) = self.incoming.take() else {
-            return;
-        };
-        let Incoming {
-            path,
-            files,
-            replace,
-            ..
-        } = incoming;
-        if let (Some(mut replace), Some(connections)) = (replace, &self.connections) {
+        if let Some(incoming) = self.incoming.take()
+            && let (Some(mut replace), Some(connections)) = (incoming.replace, &self.connections)
+        {
             replace.abandon(&connections.writer);
         }
-        drop(files);
         // What stays behind goes when the next replacement begins.
-        let _ = maintain::delete_with_logs(&*self.file.storage, &path);
+        let _ = self.delete_incoming();
+    }
+
+    fn delete_incoming(&self) -> Result<String> {
+        let path = format!("{}-incoming", self.file.full_path()?);
+        maintain::delete_with_logs(&*self.file.storage, &path)?;
+        Ok(path)
     }
 
     /// A request of upkeep in the turn of the writer.
@@ -335,7 +335,7 @@ impl<C: Collect> Engine<C> {
                 self.step_replacement(client, job, keep.as_deref(), *finish)
             }
             Request::ReplaceEnd { job } => {
-                if self.expect_incoming(client, job).is_ok() {
+                if self.incoming.is_none() || self.expect_incoming(client, job).is_ok() {
                     self.give_up_replacement();
                 }
                 Ok(super::done())
