@@ -290,6 +290,11 @@ export const messageFilter = shape(
 export const searchText = text(limits.searchBytes, { empty: true });
 export const searchOptions = page({ botId: id, sessionId: id, prefix: check.flag });
 
+export const contextOptions = shape(
+  { maxTokens: check.integer(1, Number.MAX_SAFE_INTEGER), countTokens: check.callback, ...callFields },
+  { required: ['maxTokens'] },
+);
+
 export const sql = text(limits.sqlBytes);
 
 const MAX_INT64 = 2n ** 63n - 1n;

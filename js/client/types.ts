@@ -489,6 +489,14 @@ export interface SearchOptions extends PageOptions {
   prefix?: boolean | undefined;
 }
 
+/** Options of `context`. */
+export interface ContextOptions extends CallOptions {
+  /** How many tokens the messages may take together: a whole number from 1. */
+  maxTokens: number;
+  /** What a message takes. It is called once a message, newest first, and waits for nothing. Default: an estimate. */
+  countTokens?: ((message: Message) => number) | undefined;
+}
+
 /** Options of `query`. */
 export interface QueryOptions extends CallOptions {
   /** Values for `?` by place or for `:name` by name. */

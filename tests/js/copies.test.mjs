@@ -20,7 +20,9 @@ const filesOf = (folder) =>
 function withoutLinks(t) {
   const { link } = fsPromises;
   fsPromises.link = () =>
-    Promise.reject(Object.assign(new Error('EPERM: operation not permitted, link'), { code: 'EPERM', syscall: 'link' }));
+    Promise.reject(
+      Object.assign(new Error('EPERM: operation not permitted, link'), { code: 'EPERM', syscall: 'link' }),
+    );
   syncBuiltinESMExports();
   t.after(() => {
     fsPromises.link = link;
