@@ -9,7 +9,7 @@ use std::rc::Rc;
 use chatstore::engine::{Call, ClientId, Job, Purpose};
 use chatstore::model::{PageOptions, Search};
 use chatstore::vfs::{MemoryStorage, OpenMode, Storage};
-use chatstore::{Options, Reply, Request, Result};
+use chatstore::{Options, Outcome, Reply, Request, Result};
 use clients::{Clients, add, code, new_session};
 use rusqlite::types::Value;
 
@@ -105,10 +105,28 @@ fn send_with_rows(
     offset: u64,
     bytes: &[u8],
 ) -> Result<()> {
+    send_file(clients, client, &job_of(client), "", offset, bytes)
+}
+
+/// The name of the replacement that a client sends.
+fn job_of(client: ClientId) -> String {
+    format!("{client:032x}")
+}
+
+fn send_file(
+    clients: &mut Clients,
+    client: ClientId,
+    job: &str,
+    suffix: &str,
+    offset_bytes: u64,
+    bytes: &[u8],
+) -> Result<()> {
     // Numbers of its own, above those that the clients give.
     let id = 1_000_000 + u64::from(client);
     let request = Request::ReplaceWrite {
-        offset_bytes: offset,
+        job: job.into(),
+        suffix: suffix.into(),
+        offset_bytes,
     };
     let call = Call {
         id,
@@ -129,27 +147,49 @@ fn call_of(clients: &mut Clients, client: ClientId, request: Request<'static>) -
     clients.result(call).map(|answer| answer.reply)
 }
 
-fn step_of(keep: Option<&str>) -> Request<'static> {
+fn begin_of(client: ClientId) -> Request<'static> {
+    Request::ReplaceBegin {
+        job: job_of(client),
+    }
+}
+
+fn end_of(client: ClientId) -> Request<'static> {
+    Request::ReplaceEnd {
+        job: job_of(client),
+    }
+}
+
+fn step_of(client: ClientId, keep: Option<&str>, finish: bool) -> Request<'static> {
     Request::ReplaceStep {
+        job: job_of(client),
         keep: keep.map(str::to_owned),
+        finish,
     }
 }
 
 fn send_content(clients: &mut Clients, client: ClientId, content: &[u8]) {
-    call_of(clients, client, Request::ReplaceBegin).unwrap();
+    call_of(clients, client, begin_of(client)).unwrap();
     for (at, piece) in content.chunks(10_000).enumerate() {
         send_with_rows(clients, client, at as u64 * 10_000, piece).unwrap();
     }
 }
 
-/// Steps a replacement that was sent to its end.
-fn finish(clients: &mut Clients, client: ClientId, keep: Option<&str>) -> Result<String> {
+/// Steps a replacement that was sent until only its last piece is left.
+fn check(clients: &mut Clients, client: ClientId, keep: Option<&str>) -> Result<()> {
     for _ in 0..STEPS {
-        if let Some(report) = text(&row(call_of(clients, client, step_of(keep))?), "report") {
-            return Ok(report);
+        let reply = call_of(clients, client, step_of(client, keep, false))?;
+        if text(&row(reply), "task").as_deref() == Some("ready") {
+            return Ok(());
         }
     }
     panic!("the replacement does not end");
+}
+
+/// Steps a replacement that was sent to its end.
+fn finish(clients: &mut Clients, client: ClientId, keep: Option<&str>) -> Result<String> {
+    check(clients, client, keep)?;
+    let reply = call_of(clients, client, step_of(client, keep, true))?;
+    Ok(text(&row(reply), "report").expect("a report"))
 }
 
 fn session_ids(clients: &mut Clients, scope: u32) -> Vec<String> {
@@ -290,7 +330,7 @@ fn a_replacement_waits_for_the_transaction_that_is_open() {
     let (_storage, mut clients) = with_messages(1);
     send_content(&mut clients, CLIENT, &other_content());
     let tx = clients.transaction(OTHER, 60_000.0);
-    let waiting = clients.send(CLIENT, 0, step_of(Some("kept.sqlite")));
+    let waiting = clients.send(CLIENT, 0, step_of(CLIENT, Some("kept.sqlite"), false));
     clients.settle();
     assert!(!clients.has_settled(waiting));
     clients.call(tx, add("s", "in-tx", TEXT)).unwrap();
@@ -305,7 +345,7 @@ fn a_replacement_waits_for_the_transaction_that_is_open() {
 fn writes_run_between_the_pieces_of_a_replacement() {
     let (_storage, mut clients) = with_messages(1);
     let content = other_content();
-    call_of(&mut clients, CLIENT, Request::ReplaceBegin).unwrap();
+    call_of(&mut clients, CLIENT, begin_of(CLIENT)).unwrap();
     for (at, piece) in content.chunks(10_000).enumerate() {
         send_with_rows(&mut clients, CLIENT, at as u64 * 10_000, piece).unwrap();
         clients.call(0, add("s", format!("w{at}"), TEXT)).unwrap();
@@ -322,17 +362,19 @@ fn a_client_that_goes_in_the_middle_leaves_everything_as_it_was() {
     for steps in 0..3 {
         send_content(&mut clients, CLIENT, &content);
         for _ in 0..steps {
-            let reply = call_of(&mut clients, CLIENT, step_of(Some("kept.sqlite"))).unwrap();
+            let reply = call_of(
+                &mut clients,
+                CLIENT,
+                step_of(CLIENT, Some("kept.sqlite"), false),
+            )
+            .unwrap();
             assert_eq!(
                 text(&row(reply), "report"),
                 None,
                 "not done after {steps} steps"
             );
         }
-        assert_eq!(
-            code(call_of(&mut clients, OTHER, Request::ReplaceBegin)),
-            "BUSY"
-        );
+        assert_eq!(code(call_of(&mut clients, OTHER, begin_of(OTHER))), "BUSY");
         clients.engine.disconnect(clients.now_ms, CLIENT);
         clients.settle();
         for name in ["chats.sqlite-incoming", "kept.sqlite"] {
@@ -351,13 +393,13 @@ fn nobody_writes_to_or_ends_the_replacement_of_another() {
     let (_storage, mut clients) = with_messages(1);
     let content = other_content();
     send_content(&mut clients, CLIENT, &content);
-    let written = send_with_rows(&mut clients, OTHER, 0, b"nothing of a store");
+    let written = send_file(&mut clients, OTHER, &job_of(CLIENT), "", 0, b"of no store");
     assert_eq!(code(written), "TRANSACTION_STATE");
     assert_eq!(
-        code(call_of(&mut clients, OTHER, step_of(None))),
+        code(call_of(&mut clients, OTHER, step_of(CLIENT, None, true))),
         "TRANSACTION_STATE"
     );
-    call_of(&mut clients, OTHER, Request::ReplaceEnd).unwrap();
+    call_of(&mut clients, OTHER, end_of(CLIENT)).unwrap();
     finish(&mut clients, CLIENT, None).unwrap();
     assert_eq!(session_ids(&mut clients, 0), ["new"]);
 }
@@ -366,13 +408,13 @@ fn nobody_writes_to_or_ends_the_replacement_of_another() {
 fn a_replacement_that_was_given_up_makes_way_for_the_next() {
     let (storage, mut clients) = with_messages(1);
     send_content(&mut clients, CLIENT, b"garbage");
-    call_of(&mut clients, CLIENT, Request::ReplaceEnd).unwrap();
+    call_of(&mut clients, CLIENT, end_of(CLIENT)).unwrap();
     assert!(!exists(&storage, "chats.sqlite-incoming"));
     assert_eq!(
-        code(call_of(&mut clients, CLIENT, step_of(None))),
+        code(call_of(&mut clients, CLIENT, step_of(CLIENT, None, true))),
         "TRANSACTION_STATE"
     );
-    call_of(&mut clients, OTHER, Request::ReplaceBegin).unwrap();
+    call_of(&mut clients, OTHER, begin_of(OTHER)).unwrap();
 }
 
 #[test]
@@ -406,4 +448,116 @@ fn what_is_no_sound_store_is_refused_and_nothing_is_left_of_it() {
     }
     assert_eq!(clients.engine.info().generation, before);
     assert_eq!(clients.ids(0, "s").unwrap().len(), 8);
+}
+
+#[test]
+fn a_step_of_one_replacement_never_goes_into_another_of_the_same_client() {
+    let (_storage, mut clients) = with_messages(1);
+    let content = other_content();
+    send_content(&mut clients, CLIENT, &content);
+    // What an owner before was told, sent again after this one began anew.
+    let lost = "f".repeat(32);
+    let written = send_file(
+        &mut clients,
+        CLIENT,
+        &lost,
+        "",
+        0,
+        b"of another replacement",
+    );
+    assert_eq!(code(written), "TRANSACTION_STATE");
+    for finish in [false, true] {
+        let step = Request::ReplaceStep {
+            job: lost.clone(),
+            keep: None,
+            finish,
+        };
+        let error = call_of(&mut clients, CLIENT, step).unwrap_err();
+        assert_eq!(error.code().as_str(), "TRANSACTION_STATE");
+        assert_eq!(error.outcome(), Some(Outcome::NotApplied));
+    }
+    let end = Request::ReplaceEnd { job: lost };
+    call_of(&mut clients, CLIENT, end).unwrap();
+    finish(&mut clients, CLIENT, None).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+}
+
+#[test]
+fn nothing_is_switched_before_it_is_asked_for_and_the_answer_can_be_had_again() {
+    let (storage, mut clients) = with_messages(5);
+    send_content(&mut clients, CLIENT, &other_content());
+    check(&mut clients, CLIENT, Some("kept.sqlite")).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["s"]);
+    assert!(!exists(&storage, "kept.sqlite"));
+    let finish = || step_of(CLIENT, Some("kept.sqlite"), true);
+    let first = row(call_of(&mut clients, CLIENT, finish()).unwrap());
+    clients.call(0, new_session("later")).unwrap();
+    clients.engine.close().unwrap();
+    let engine = chatstore::Engine::open(storage, "chats.sqlite", Options::default());
+    let mut next = Clients::over(engine.unwrap());
+    let again = row(call_of(&mut next, CLIENT, finish()).unwrap());
+    assert_eq!(again, first);
+    assert!(text(&again, "report").unwrap().contains(&job_of(CLIENT)));
+    assert_eq!(next.sessions(0).items.len(), 2, "it was not done twice");
+}
+
+#[test]
+fn content_that_is_still_in_its_log_is_taken_over() {
+    let storage = Rc::new(MemoryStorage::new());
+    let mut other = Clients::on(Rc::clone(&storage), Options::default());
+    other.call(0, new_session("new")).unwrap();
+    other.call(0, add("new", "m", TEXT)).unwrap();
+    let bytes = |name: &str| {
+        let path = storage.full_path(name).unwrap();
+        let mut file = storage.open(&path, OpenMode::default()).unwrap();
+        let mut bytes = vec![0; file.size_bytes().unwrap() as usize];
+        file.read_at(&mut bytes, 0).unwrap();
+        bytes
+    };
+    // As a process leaves them that is killed.
+    let (file, log) = (bytes("chats.sqlite"), bytes("chats.sqlite-wal"));
+    let (target, mut clients) = with_messages(1);
+    send_content(&mut clients, CLIENT, &file);
+    for (at, piece) in log.chunks(10_000).enumerate() {
+        let offset = at as u64 * 10_000;
+        send_file(&mut clients, CLIENT, &job_of(CLIENT), "-wal", offset, piece).unwrap();
+    }
+    finish(&mut clients, CLIENT, None).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+    assert_eq!(clients.ids(0, "new").unwrap(), ["m"]);
+    for name in ["chats.sqlite-incoming", "chats.sqlite-incoming-wal"] {
+        assert!(!exists(&target, name), "{name}");
+    }
+    let elsewhere = send_file(&mut clients, CLIENT, &job_of(CLIENT), "-elsewhere", 0, b"");
+    assert_eq!(code(elsewhere), "TRANSACTION_STATE");
+    send_content(&mut clients, OTHER, &file);
+    let elsewhere = send_file(&mut clients, OTHER, &job_of(OTHER), "-elsewhere", 0, b"");
+    assert_eq!(code(elsewhere), "INVALID_ARGUMENT");
+}
+
+#[test]
+fn a_log_that_a_killed_owner_has_left_is_not_taken_for_that_of_the_new_content() {
+    let content = other_content();
+    let (storage, mut clients) = with_messages(1);
+    let other = Rc::new(MemoryStorage::new());
+    let mut killed = Clients::on(Rc::clone(&other), Options::default());
+    killed.call(0, new_session("stale")).unwrap();
+    let copy = |from: &MemoryStorage, name: &str, to: &MemoryStorage, copied: &str| {
+        let mode = OpenMode {
+            create: true,
+            ..OpenMode::default()
+        };
+        let path = from.full_path(name).unwrap();
+        let mut source = from.open(&path, OpenMode::default()).unwrap();
+        let mut bytes = vec![0; source.size_bytes().unwrap() as usize];
+        source.read_at(&mut bytes, 0).unwrap();
+        let path = to.full_path(copied).unwrap();
+        to.open(&path, mode).unwrap().write_at(&bytes, 0).unwrap();
+    };
+    let left = "chats.sqlite-incoming-wal";
+    copy(&other, "chats.sqlite-wal", &storage, left);
+    send_content(&mut clients, CLIENT, &content);
+    finish(&mut clients, CLIENT, None).unwrap();
+    assert_eq!(session_ids(&mut clients, 0), ["new"]);
+    assert!(!exists(&storage, left));
 }

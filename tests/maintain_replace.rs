@@ -303,6 +303,17 @@ fn a_file_is_never_kept_over_another_and_a_source_must_be_there() {
     );
     assert_eq!(bytes(&files, KEPT), b"precious");
     files.delete(KEPT, false).unwrap();
+    // A log of that name would be applied to the file.
+    for suffix in ["-wal", "-journal"] {
+        let log = format!("{KEPT}{suffix}");
+        write(&files, &log, b"of another file");
+        assert_eq!(
+            support::code(replace(&files, &mut live)),
+            "INVALID_ARGUMENT"
+        );
+        assert_eq!(bytes(&files, &log), b"of another file");
+        files.delete(&log, false).unwrap();
+    }
     files.delete(STAGED, false).unwrap();
     assert_eq!(
         support::code(replace(&files, &mut live)),

@@ -40,6 +40,8 @@ export interface Patience {
 }
 
 const DEFAULT_TIMEOUT_MS = 30_000;
+/** `setTimeout` counts in 32 bits. */
+export const MAX_TIMEOUT_MS = 2_147_483_647;
 
 /** How long a call with these options waits. */
 export function patienceOf(options: CallOptions): Patience {

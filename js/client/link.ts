@@ -8,7 +8,7 @@
  */
 
 import type { Call, Connection, ConnectionEvents } from '../host/protocol.js';
-import { abortedError, patienceOf, type Patience, type Request } from './caller.js';
+import { MAX_TIMEOUT_MS, abortedError, patienceOf, type Patience, type Request } from './caller.js';
 import { ChatStoreError, withCall } from './errors.js';
 import { readCount, readTextAnywhere } from './rows.js';
 import { Scope, beginVerb, endVerb, goneError, type ScopeKind } from './scope.js';
@@ -38,7 +38,6 @@ const COMMIT = 'tx.commit';
 const PING_MS = 1_000;
 /** How long the owner may take to say whether an aborted call was still in its queue. */
 const ABORT_GRACE_MS = 1_000;
-const MAX_TIMER_MS = 2_147_483_647;
 
 /** A call that was made; one that waits has its promise's ends too. */
 interface Pending extends Call {
@@ -78,6 +77,11 @@ export class Link implements ConnectionEvents {
   constructor(connector: Connector, options: LinkOptions) {
     this.#connector = connector;
     this.#options = options;
+  }
+
+  /** How often something is sent again after its host was lost. */
+  get retries(): number {
+    return this.#options.retries;
   }
 
   /** Runs a call of the store. */
@@ -411,7 +415,7 @@ export class Link implements ConnectionEvents {
     if (atMs >= this.#watchMs) return;
     clearTimeout(this.#watch);
     this.#watchMs = atMs;
-    const delayMs = Math.min(Math.max(0, atMs - performance.now()), MAX_TIMER_MS);
+    const delayMs = Math.min(Math.max(0, atMs - performance.now()), MAX_TIMEOUT_MS);
     this.#watch = setTimeout(() => {
       this.#watchMs = Infinity;
       this.#look();

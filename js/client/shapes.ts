@@ -7,6 +7,7 @@
 
 import * as check from './arguments.js';
 import { Fault, describe, shape, text } from './arguments.js';
+import { MAX_TIMEOUT_MS } from './caller.js';
 
 const KIB = 1024;
 const MIB = 1024 * KIB;
@@ -31,9 +32,6 @@ export const limits = {
   batchMessages: 100_000,
   replyBytes: 256 * MIB,
 } as const;
-
-/** `setTimeout` counts in 32 bits. */
-const MAX_TIMEOUT_MS = 2_147_483_647;
 
 export const id = text(limits.idBytes);
 const name = text(limits.nameBytes);
@@ -88,17 +86,9 @@ export const openOptions = options({
   onEvent: check.callback,
 });
 export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
-export const jobOptions = shape({ signal: check.abortSignal, onProgress: check.callback });
-export const backupOptions = shape({
-  signal: check.abortSignal,
-  onProgress: check.callback,
-  overwrite: check.flag,
-});
-export const replaceOptions = shape({
-  signal: check.abortSignal,
-  onProgress: check.callback,
-  keepPath: text(4_096),
-});
+export const jobOptions = options({ onProgress: check.callback });
+export const backupOptions = options({ onProgress: check.callback, overwrite: check.flag });
+export const replaceOptions = options({ onProgress: check.callback, keepPath: text(4_096) });
 export const snapshotOptions = options({ leaseMs: timeoutMs });
 export const deleteOptions = optionsOfWrite({ permanent: check.flag });
 export const purgeOptions = shape({ deletedBefore: check.time, ...writeFields }, { required: ['deletedBefore'] });
@@ -299,6 +289,11 @@ export const messageFilter = shape(
 
 export const searchText = text(limits.searchBytes, { empty: true });
 export const searchOptions = page({ botId: id, sessionId: id, prefix: check.flag });
+
+export const contextOptions = shape(
+  { maxTokens: check.integer(1, Number.MAX_SAFE_INTEGER), countTokens: check.callback, ...callFields },
+  { required: ['maxTokens'] },
+);
 
 export const sql = text(limits.sqlBytes);
 

@@ -21,6 +21,7 @@ export interface ReadApi {
   readonly sessions: Pick<Sessions, 'get' | 'list'>;
   readonly messages: Pick<Messages, 'get' | 'list' | 'iterate' | 'branches' | 'tree'>;
   search: Verbs['search'];
+  context: Verbs['context'];
   query: Verbs['query'];
 }
 

@@ -23,7 +23,7 @@ import type {
   TransactionOptions,
   VerifyReport,
 } from './types.js';
-import { backup, replaceWith, stats, verify } from './upkeep.js';
+import { backup, replaceWith, stats, verify, type Piece, type Sink } from './upkeep.js';
 import { Verbs } from './verbs.js';
 
 const DEFAULT_LEASE_MS = 30_000;
@@ -142,7 +142,11 @@ export abstract class ChatStore extends Verbs {
 
   /**
    * Checks the whole store, and changes nothing: SQLite's own rules and ours, the search index and the
-   * checksums of all pages. Other calls run in between.
+   * checksums of all pages. Other calls run in between. Where the process that owns the file is lost, it
+   * begins anew on the next owner, as often as the store's `retries` say.
+   *
+   * Errors: `TIMEOUT` and `ABORTED` by its options, which govern the whole; `SNAPSHOT_EXPIRED` where too
+   * much was written meanwhile.
    *
    * @example
    * ```js example
@@ -167,15 +171,15 @@ export abstract class ChatStore extends Verbs {
   }
 
   /** @internal */
-  protected copyTo(options: JobOptions, write: (bytes: Uint8Array) => Promise<void> | void): Promise<number> {
-    return backup(this.#link, this.#readText, options, write);
+  protected copyTo(options: JobOptions, sink: Sink): Promise<number> {
+    return backup(this.#link, this.#readText, options, sink);
   }
 
   /** @internal */
   protected replaceBy(
     options: JobOptions,
-    pieces: AsyncIterable<Uint8Array> | Iterable<Uint8Array>,
-    keep: string,
+    pieces: AsyncIterable<Piece>,
+    keep: string | undefined,
   ): Promise<ReplaceReport> {
     return replaceWith(this.#link, this.#readText, options, pieces, keep);
   }

@@ -489,6 +489,14 @@ export interface SearchOptions extends PageOptions {
   prefix?: boolean | undefined;
 }
 
+/** Options of `context`. */
+export interface ContextOptions extends CallOptions {
+  /** How many tokens the messages may take together: a whole number from 1. */
+  maxTokens: number;
+  /** What a message takes. It is called once a message, newest first, and waits for nothing. Default: an estimate. */
+  countTokens?: ((message: Message) => number) | undefined;
+}
+
 /** Options of `query`. */
 export interface QueryOptions extends CallOptions {
   /** Values for `?` by place or for `:name` by name. */
@@ -512,9 +520,16 @@ export interface Progress {
   expected: number;
 }
 
-/** Options of jobs, which take as long as they take. */
+/** Options of jobs: calls that take many steps, each of them short, with other calls in between. */
 export interface JobOptions {
+  /** Ends the job when it aborts: it rejects with `ABORTED`, unless its last step was under way. */
   signal?: AbortSignal | undefined;
+  /**
+   * How long the whole job may take, in milliseconds: 1 to 2,147,483,647. It covers every wait, that for
+   * a stream included. Default: none, it takes as long as it takes.
+   */
+  timeoutMs?: number | undefined;
+  /** Called after each step. Where a job has to begin anew, `done` does too. */
   onProgress?: ((progress: Progress) => void) | undefined;
 }
 
@@ -523,7 +538,7 @@ export type BackupTarget = { path: string | URL } | WritableStream<Uint8Array>;
 
 /** Options of `backup`. */
 export interface BackupOptions extends JobOptions {
-  /** Whether a file that exists is replaced. Default false: it is an error. */
+  /** Whether a file that exists is replaced, which nobody may have open. Default false: it is an error. */
   overwrite?: boolean | undefined;
 }
 
@@ -566,8 +581,8 @@ export interface VerifyReport {
 export interface ReplaceReport {
   /** Names the new content. */
   generation: string;
-  /** Where the old content is. */
-  keptPath: string;
+  /** Where the old content is; null for a store in memory, which keeps none. */
+  keptPath: string | null;
   keptBytes: number;
 }
 

@@ -1,5 +1,5 @@
 /**
- * The verbs that a store and a transaction share: the three groups, search and query.
+ * The verbs that a store and a transaction share: the three groups, search, context and query.
  *
  * Holds: the groups, and the verbs that belong to none of them. Must not know: who runs the calls.
  */
@@ -7,11 +7,12 @@
 import { checkArgument } from './arguments.js';
 import { Bots } from './bots.js';
 import { argumentsOf, checkOptions, withoutNulls, type Caller } from './caller.js';
+import { context } from './context.js';
 import { Messages } from './messages.js';
 import { readHits, readQueryRows } from './rows.js';
 import { Sessions } from './sessions.js';
 import * as shapes from './shapes.js';
-import type { Page, QueryOptions, Row, SearchHit, SearchOptions, SqlValue } from './types.js';
+import type { ContextOptions, Message, Page, QueryOptions, Row, SearchHit, SearchOptions, SqlValue } from './types.js';
 
 /** Every verb, on a store or in a transaction. */
 export abstract class Verbs {
@@ -56,6 +57,45 @@ export abstract class Verbs {
     const args = { query, ...withoutNulls(argumentsOf(options)) };
     const reply = await this.#caller.call({ verb: 'search', write: false, args }, options);
     return readHits(reply, this.#caller.readText);
+  }
+
+  /**
+   * The newest messages of a session's active path that a model has room for, in the order of `seq`: as
+   * many as fit into `maxTokens` together, without a gap. A first message with the role `system` is
+   * always among them, and is counted first. Results of tools (role `tool`) whose call did not fit are
+   * left out at the beginning. Empty where not even the newest message fits, or there is no such session.
+   *
+   * Without `countTokens` a message counts 4 tokens, and one for every 4 ASCII characters and for every
+   * other UTF-16 unit of its text, or of its parts as JSON: a rule of thumb that errs upwards. Give the
+   * tokenizer of your model where it has to be exact. Messages come with any status; an empty reply that
+   * is just being streamed is one of them.
+   *
+   * Errors: `TOO_LARGE` where the system message alone takes more than `maxTokens`.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * for (const [role, content] of [['system', 'Be brief.'], ['user', 'Hello!'], ['assistant', 'Hi.'], ['user', 'Why?']]) {
+   *   await store.messages.add({ sessionId, role, content })
+   * }
+   * const countTokens = (message) => message.content.length
+   * const messages = await store.context(sessionId, { maxTokens: 16, countTokens })
+   * const prompt = messages.map(({ role, content }) => ({ role, content }))
+   * assert.deepEqual(prompt, [
+   *   { role: 'system', content: 'Be brief.' },
+   *   { role: 'assistant', content: 'Hi.' },
+   *   { role: 'user', content: 'Why?' },
+   * ])
+   * await store.close()
+   * ```
+   */
+  async context(sessionId: string, options: ContextOptions): Promise<Message[]> {
+    checkArgument('sessionId', shapes.id, sessionId);
+    checkOptions(shapes.contextOptions, options);
+    return context(this.#caller, sessionId, options);
   }
 
   /**

@@ -107,6 +107,25 @@ export async function claim(
   };
 }
 
+/**
+ * Runs something while nobody has a file open, by its real path, and nobody can open it.
+ *
+ * Errors: `STORE_LOCKED` where it is open; those of {@link claim}.
+ */
+export async function whileClosed<T>(path: string, run: () => Promise<T> | T): Promise<T> {
+  const claimed = await claim(path, (socket) => socket.destroy());
+  if (claimed === AGAIN || 'pid' in claimed) {
+    throw new ChatStoreError('STORE_LOCKED', `${path} is open, here or in another process: close it there first`, {
+      details: { path },
+    });
+  }
+  try {
+    return await run();
+  } finally {
+    claimed.release();
+  }
+}
+
 /** The record of whoever owns a file; undefined where there is none, or only part of one. */
 export function readRecord(path: string): OwnerRecord | undefined {
   try {

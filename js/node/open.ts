@@ -7,6 +7,7 @@
 
 import { randomUUID } from 'node:crypto';
 import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { Fault, checked, describe } from '../client/arguments.js';
 import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
 import { Link } from '../client/link.js';
@@ -24,7 +25,7 @@ import type {
   SalvageReport,
   StoreInfo,
 } from '../client/types.js';
-import { AGAIN, claim } from './claim.js';
+import { whileClosed } from './claim.js';
 import { readFrom, writeTo } from './copies.js';
 import { salvageFile } from './core.js';
 import { MEMORY, codeOf, ioError, pathOf, realPathOf } from './paths.js';
@@ -98,10 +99,14 @@ export class ChatStore extends ClientStore {
 
   /**
    * Writes a copy of the whole store as it is now, while others go on writing: one plain SQLite file
-   * that needs nothing beside it. A file appears under its name when it is whole and flushed.
+   * that needs nothing beside it. A file appears under its name when it is whole and flushed, and never
+   * over one that was not to be replaced. Where the process that owns the store is lost, the copy begins
+   * anew on the next owner, as often as the store's `retries` say; in a stream, only before its first bytes.
    *
-   * Errors: `SNAPSHOT_EXPIRED` where the owner of the file is lost or too much is written meanwhile;
-   * nothing is left of the copy then.
+   * Errors: `INVALID_ARGUMENT` where the target exists, or a `-wal` or `-journal` of another file lies
+   * beside it; `STORE_LOCKED` where the file to be replaced is open; `SNAPSHOT_EXPIRED` where the owner was
+   * lost too often, too much is written meanwhile, or the target took nothing for ten minutes; `TIMEOUT`
+   * and `ABORTED` by the options, which govern the whole. Nothing is left of the copy then.
    *
    * @example
    * ```js example
@@ -120,15 +125,21 @@ export class ChatStore extends ClientStore {
   async backup(target: BackupTarget, options: BackupOptions = {}): Promise<BackupInfo> {
     checkOptions(backupOptions, options);
     const { overwrite = false, ...job } = options;
-    return { sizeBytes: await writeTo(target, overwrite, (write) => this.copyTo(job, write)) };
+    return { sizeBytes: await writeTo(target, overwrite, (sink) => this.copyTo(job, sink)) };
   }
 
   /**
    * Puts the content of another store in the place of this one's, at once for everybody. It is checked
    * before; the old content is kept in a file beside. Writes wait while the old content is copied.
    *
+   * A source by its path is not changed. What a process that was killed has left in its `-wal` or
+   * `-journal` is taken over with it, as SQLite would.
+   *
    * Errors: `NOT_A_STORE`, `SCHEMA_TOO_NEW` and `CORRUPT` where the new content is not fit, `BUSY` where
-   * another replacement is under way; the store is as it was then.
+   * another replacement is under way, `STORE_LOCKED` where the source is open, `FOREIGN_ACCESS` where it
+   * was changed meanwhile, `TRANSACTION_STATE` where the owner was lost before the last step; `TIMEOUT`
+   * and `ABORTED` by the options, which govern the whole. The store is as it was then, and the error's
+   * `outcome` is `not-applied`; it is `unknown` only where the answer to the last step did not come.
    *
    * @example
    * ```js example
@@ -149,8 +160,17 @@ export class ChatStore extends ClientStore {
   async replaceWith(source: ReplaceSource, options: ReplaceOptions = {}): Promise<ReplaceReport> {
     checkOptions(replaceOptions, options);
     const { keepPath, ...job } = options;
-    const keep = keepPath === undefined ? `${this.#info.path}.replaced-${String(Date.now())}` : realPathOf(keepPath);
-    return this.replaceBy(job, readFrom(source), keep);
+    return this.replaceBy(job, readFrom(source), this.#keepPath(keepPath));
+  }
+
+  /** Where the old content goes; nowhere for a store in memory, out of which nobody could take it. */
+  #keepPath(wanted: string | undefined): string | undefined {
+    const { ephemeral, path } = this.#info;
+    if (!ephemeral) return wanted === undefined ? `${path}.replaced-${String(Date.now())}` : realPathOf(wanted);
+    checked('keepPath', () => {
+      if (wanted !== undefined) throw new Fault('nothing here: a store in memory keeps nothing', describe(wanted));
+    });
+    return undefined;
   }
 
   /**
@@ -162,13 +182,7 @@ export class ChatStore extends ClientStore {
   static async salvage(path: string | URL, options: { to?: string | URL } = {}): Promise<SalvageReport> {
     const file = realPathOf(pathOf(path));
     const to = options.to === undefined ? `${file}.salvaged-${String(Date.now())}` : realPathOf(pathOf(options.to));
-    const claimed = await claim(file, (socket) => socket.destroy());
-    if (claimed === AGAIN || 'pid' in claimed) throw lockedHere(file);
-    try {
-      return { path: to, ...(await salvageFile(file, to)) };
-    } finally {
-      claimed.release();
-    }
+    return whileClosed(file, async () => ({ path: to, ...(await salvageFile(file, to)) }));
   }
 
   /**
@@ -191,27 +205,17 @@ export class ChatStore extends ClientStore {
     const wanted = pathOf(path);
     if (wanted === MEMORY) return;
     const file = realPathOf(wanted);
-    const claimed = await claim(file, (socket) => socket.destroy());
-    if (claimed === AGAIN || 'pid' in claimed) {
-      throw lockedHere(file);
-    }
-    try {
-      checkOurs(file);
-      // The file itself goes last: one without its log is only older, a log without its file would
-      // be taken for that of the next file of this name.
-      for (const suffix of ['-wal', '-journal', '-shm', '']) rmSync(file + suffix, { force: true });
-    } catch (cause) {
-      throw cause instanceof ChatStoreError ? cause : ioError(`${file} cannot be removed`, cause);
-    } finally {
-      claimed.release();
-    }
+    await whileClosed(file, () => {
+      try {
+        checkOurs(file);
+        // The file itself goes last: one without its log is only older, a log without its file would
+        // be taken for that of the next file of this name.
+        for (const suffix of ['-wal', '-journal', '-shm', '']) rmSync(file + suffix, { force: true });
+      } catch (cause) {
+        throw cause instanceof ChatStoreError ? cause : ioError(`${file} cannot be removed`, cause);
+      }
+    });
   }
-}
-
-function lockedHere(file: string): ChatStoreError {
-  return new ChatStoreError('STORE_LOCKED', `${file} is open, here or in another process: close it there first`, {
-    details: { path: file },
-  });
 }
 
 const APPLICATION_ID = 0x43684174;

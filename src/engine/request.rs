@@ -164,19 +164,30 @@ pub enum Request<'a> {
     SnapshotEnd,
     /// The next piece of the check or the copy that a snapshot was begun for.
     SnapshotStep,
-    /// Makes room for the new content of the whole store.
-    ReplaceBegin,
-    /// Some bytes of it; they come as packed rows do.
+    /// Makes room for the new content of the whole store. `job` is 32 hexadecimal digits that nobody
+    /// else has: every further step names it, and it becomes the generation of the new content.
+    ReplaceBegin {
+        job: String,
+    },
+    /// Some bytes of it; they come as packed rows do. `suffix` tells the file from its `-wal` and its
+    /// `-journal`, which SQLite needs to read it.
     ReplaceWrite {
+        job: String,
+        suffix: String,
         offset_bytes: u64,
     },
-    /// The next piece of checking it; the last puts it in place. The old content goes to `keep`, a
-    /// file that is not there yet; without one it is not kept.
+    /// The next piece of checking it, until all that is left needs the writer. That is done where it
+    /// is to `finish`, at once; asked again, it says what it has said. The old content goes to
+    /// `keep`, a file that is not there yet; without one it is not kept.
     ReplaceStep {
+        job: String,
         keep: Option<String>,
+        finish: bool,
     },
     /// Gives up what has come of the new content.
-    ReplaceEnd,
+    ReplaceEnd {
+        job: String,
+    },
     Query {
         sql: String,
         params: QueryParams,
@@ -286,10 +297,11 @@ impl Request<'_> {
             Self::SnapshotBegin { .. } => "snapshot.begin",
             Self::SnapshotEnd => "snapshot.end",
             Self::SnapshotStep => "snapshot.step",
-            Self::ReplaceBegin => "replace.begin",
+            Self::ReplaceBegin { .. } => "replace.begin",
             Self::ReplaceWrite { .. } => "replace.write",
-            Self::ReplaceStep { .. } => "replace.step",
-            Self::ReplaceEnd => "replace.end",
+            Self::ReplaceStep { finish: false, .. } => "replace.step",
+            Self::ReplaceStep { finish: true, .. } => "replace.finish",
+            Self::ReplaceEnd { .. } => "replace.end",
             Self::Query { .. } => "query",
         }
     }
@@ -307,10 +319,10 @@ impl Request<'_> {
                 | Self::SnapshotBegin { .. }
                 | Self::SnapshotEnd
                 | Self::SnapshotStep
-                | Self::ReplaceBegin
+                | Self::ReplaceBegin { .. }
                 | Self::ReplaceWrite { .. }
                 | Self::ReplaceStep { .. }
-                | Self::ReplaceEnd
+                | Self::ReplaceEnd { .. }
         )
     }
 
@@ -318,10 +330,10 @@ impl Request<'_> {
     pub(super) fn is_upkeep(&self) -> bool {
         matches!(
             self,
-            Self::ReplaceBegin
+            Self::ReplaceBegin { .. }
                 | Self::ReplaceWrite { .. }
                 | Self::ReplaceStep { .. }
-                | Self::ReplaceEnd
+                | Self::ReplaceEnd { .. }
         )
     }
 

@@ -2,20 +2,28 @@
 //! connections.
 //!
 //! A check and a copy each hold a snapshot of the pool and go on by one bounded step a call. A
-//! replacement is received into a file of its own, checked, and takes the writer for its last piece.
+//! replacement is received into a file of its own, checked, and takes the writer for its last piece;
+//! it has a name, so that no step of one goes into another, and none is done twice.
 //! What comes of a step is a table: `task`, `done` and `expected` while there is more to do, else
 //! the result as JSON in `report`.
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::rc::Rc;
 
 use rusqlite::types::Value;
 
 use super::call::{Answer, ClientId, Collect};
 use super::{Engine, Reply, Request, Table};
-use crate::error::{Code, Error, Result};
-use crate::maintain::{Backup, Progress, Replace, Replaced, Verify, VerifyReport};
+use crate::error::{Code, Error, Outcome, Result};
+use crate::maintain::{self, Backup, Progress, Replace, Replaced, Verify, VerifyReport};
 use crate::store::value;
-use crate::vfs::{Connection, OpenMode, RawFile};
+use crate::vfs::{Connection, OpenMode, RawFile, Storage};
+
+/// Length of the name of a replacement, which is that of a generation.
+const JOB_DIGITS: usize = 32;
+/// The task of a replacement of which only the last piece is left.
+const READY: &str = "ready";
 
 /// What a snapshot is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -84,105 +92,150 @@ impl Work {
 /// A replacement that a client is sending.
 pub(super) struct Incoming {
     client: ClientId,
+    job: String,
     path: String,
-    /// None once all of it has come.
-    file: Option<Box<dyn RawFile>>,
+    /// What it is received in, by the ends of their names; closed once all of it has come.
+    files: BTreeMap<&'static str, Box<dyn RawFile>>,
+    is_whole: bool,
     replace: Option<Replace>,
 }
 
 impl<C: Collect> Engine<C> {
     /// Makes the file that a replacement is received in.
-    pub(super) fn begin_replacement(&mut self, client: ClientId) -> Result<Answer<C>> {
+    fn begin_replacement(&mut self, client: ClientId, job: &str) -> Result<Answer<C>> {
+        if job.len() != JOB_DIGITS || !job.bytes().all(|digit| digit.is_ascii_hexdigit()) {
+            return Err(Error::argument("job", "32 hexadecimal digits", job));
+        }
         if self.incoming.is_some() {
             return Err(Error::new(
                 Code::Busy,
                 "the store is being replaced already; wait for that to end",
             ));
         }
-        let path = format!("{}-incoming", self.file.full_path()?);
-        let mode = OpenMode {
-            create: true,
-            ..OpenMode::default()
-        };
-        let mut file = self.file.storage.open(&path, mode).map_err(failed)?;
-        // One that a killed owner has left.
-        file.truncate(0).map_err(failed)?;
-        self.incoming = Some(Incoming {
+        // A log that a killed owner has left would be taken for that of the new content.
+        let path = self.delete_incoming()?;
+        let mut incoming = Incoming {
             client,
+            job: job.to_owned(),
             path,
-            file: Some(file),
+            files: BTreeMap::new(),
+            is_whole: false,
             replace: None,
-        });
+        };
+        incoming.file(&*self.file.storage, "")?;
+        self.incoming = Some(incoming);
         Ok(super::done())
     }
 
     /// Takes in some of its bytes.
-    pub(super) fn receive_replacement(
+    fn receive_replacement(
         &mut self,
         client: ClientId,
+        job: &str,
+        suffix: &str,
         offset_bytes: u64,
         bytes: &[u8],
     ) -> Result<Answer<C>> {
-        let file = self.expect_incoming(client)?.file.as_mut();
-        let file = file.ok_or_else(|| {
-            Error::new(
+        let storage = Rc::clone(&self.file.storage);
+        let incoming = self.expect_incoming(client, job)?;
+        if incoming.is_whole {
+            return Err(Error::new(
                 Code::TransactionState,
                 "the whole of the new content has been sent already",
-            )
-        })?;
+            ));
+        }
+        let file = incoming.file(&*storage, suffix)?;
         file.write_at(bytes, offset_bytes).map_err(failed)?;
         Ok(super::done())
     }
 
-    /// The replacement of this very client: another may have begun one since an owner was lost.
-    fn expect_incoming(&mut self, client: ClientId) -> Result<&mut Incoming> {
+    /// The replacement of this very client and job: another may have begun since an owner was lost.
+    fn expect_incoming(&mut self, client: ClientId, job: &str) -> Result<&mut Incoming> {
         let incoming = self.incoming.as_mut();
         incoming
-            .filter(|incoming| incoming.client == client)
+            .filter(|incoming| incoming.client == client && incoming.job == job)
             .ok_or_else(|| {
                 Error::new(
                     Code::TransactionState,
-                    "no replacement is under way: it has ended, or the owner of the file was lost",
+                    "this replacement is not under way: it has ended, or the owner of the file was lost; \
+                     the store was not replaced by it",
                 )
+                .with_outcome(Outcome::NotApplied)
             })
     }
 
-    /// The next piece of checking what was received; the last one puts it in the store's place.
-    pub(super) fn step_replacement(
+    /// The next piece of checking what was received, or all that is left, with the switch.
+    fn step_replacement(
         &mut self,
         client: ClientId,
+        job: &str,
         keep: Option<&str>,
+        finish: bool,
     ) -> Result<Answer<C>> {
-        self.expect_incoming(client)?;
-        let not_kept = format!("{}-outgoing", self.file.full_path()?);
-        if keep.is_none() {
-            // One that a killed owner has left.
-            let _ = self.file.storage.delete(&not_kept, false);
-        }
-        let result = self.go_on_replacing(client, keep.unwrap_or(&not_kept));
-        if !matches!(result, Ok(None)) {
+        let is_done = self.info.generation == job;
+        let table = if is_done {
+            // Sent again: the owner that did it, or its answer, was lost.
             self.give_up_replacement();
-        }
-        let table = match result? {
-            None => working("check", 0, 0),
-            Some(replaced) => {
-                if keep.is_none() {
-                    let _ = self.file.storage.delete(&not_kept, false);
+            self.replaced(keep)?
+        } else {
+            self.expect_incoming(client, job)?;
+            let not_kept = format!("{}-outgoing", self.file.full_path()?);
+            if keep.is_none() {
+                // One that a killed owner has left.
+                let _ = self.file.storage.delete(&not_kept, false);
+            }
+            let result = self.go_on_replacing(client, job, keep.unwrap_or(&not_kept), finish);
+            if !matches!(result, Ok(Progress::Working { .. })) {
+                self.give_up_replacement();
+            }
+            // A commit that could not be flushed may be found by the next owner.
+            let outcome = |error: Error| match error.code() {
+                Code::IoError if finish => error.with_outcome(Outcome::Unknown),
+                _ => error.with_outcome(Outcome::NotApplied),
+            };
+            match result.map_err(outcome)? {
+                Progress::Working {
+                    task,
+                    done,
+                    expected,
+                } => working(task, done, expected),
+                Progress::Done(replaced) => {
+                    if keep.is_none() {
+                        let _ = self.file.storage.delete(&not_kept, false);
+                    }
+                    self.trust_again();
+                    self.info.generation = replaced.generation;
+                    self.epoch_is_written = false;
+                    self.replaced(keep)?
                 }
-                self.trust_again();
-                self.info.generation.clone_from(&replaced.generation);
-                self.epoch_is_written = false;
-                let generation = replaced.generation;
-                let kept_bytes = keep.map_or(0, |_| replaced.kept_bytes);
-                report_of(format!(
-                    "{{\"generation\":\"{generation}\",\"keptBytes\":{kept_bytes}}}"
-                ))
             }
         };
         Ok(Answer {
             reply: Reply::Table(table),
             messages: C::default(),
         })
+    }
+
+    /// What is said of a replacement that is done.
+    fn replaced(&self, keep: Option<&str>) -> Result<Table> {
+        let mut kept_bytes = 0;
+        if let Some(keep) = keep {
+            let storage = &self.file.storage;
+            let mode = OpenMode {
+                read_only: true,
+                ..OpenMode::default()
+            };
+            let path = storage.full_path(keep).map_err(failed)?;
+            // Whoever has it since may have moved it.
+            if storage.exists(&path).map_err(failed)? {
+                let file = storage.open(&path, mode).map_err(failed)?;
+                kept_bytes = file.size_bytes().map_err(failed)?;
+            }
+        }
+        Ok(report_of(format!(
+            "{{\"generation\":\"{}\",\"keptBytes\":{kept_bytes}}}",
+            self.info.generation
+        )))
     }
 
     /// What was found wrong was found in what is gone now.
@@ -197,62 +250,71 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    fn go_on_replacing(&mut self, client: ClientId, keep: &str) -> Result<Option<Replaced>> {
+    fn go_on_replacing(
+        &mut self,
+        client: ClientId,
+        job: &str,
+        keep: &str,
+        finish: bool,
+    ) -> Result<Progress<Replaced>> {
         self.connections()?;
         let storage = Rc::clone(&self.file.storage);
         let vfs = Rc::clone(&self.file.vfs);
-        let incoming = self.expect_incoming(client)?;
-        if let Some(mut file) = incoming.file.take() {
+        let incoming = self.expect_incoming(client, job)?;
+        incoming.is_whole = true;
+        for file in std::mem::take(&mut incoming.files).values_mut() {
             file.sync(false).map_err(failed)?;
         }
         let mut replace = match incoming.replace.take() {
             Some(replace) => replace,
-            None => Replace::begin(storage, &vfs, &incoming.path, keep)?,
+            None => Replace::begin(storage, &vfs, &incoming.path, keep)?.with_generation(job),
         };
         let Some(connections) = self.connections.as_mut() else {
-            return Ok(None);
+            return Err(self.scopes.why_not_open(0));
         };
-        loop {
-            // From when the writer is needed nobody else may write, so the rest is done at once.
-            let at_once = replace.needs_writer();
-            match replace.step(&mut connections.writer)? {
-                Progress::Done(replaced) => return Ok(Some(replaced)),
-                Progress::Working { .. } if at_once => {}
-                Progress::Working { .. } => {
-                    self.expect_incoming(client)?.replace = Some(replace);
-                    return Ok(None);
-                }
+        let progress = loop {
+            if replace.needs_writer() && !finish {
+                break Progress::Working {
+                    task: READY,
+                    done: 1,
+                    expected: 1,
+                };
             }
+            match replace.step(&mut connections.writer)? {
+                Progress::Working { .. } if finish => {}
+                progress => break progress,
+            }
+        };
+        if matches!(progress, Progress::Working { .. }) {
+            self.expect_incoming(client, job)?.replace = Some(replace);
         }
+        Ok(progress)
     }
 
     /// Ends the replacement that a client was sending, where it is gone.
     pub(super) fn give_up_replacement_of(&mut self, client: ClientId) {
-        if self
-            .incoming
-            .as_ref()
-            .is_some_and(|incoming| incoming.client == client)
-        {
+        let incoming = self.incoming.as_ref();
+        if incoming.is_some_and(|incoming| incoming.client == client) {
             self.give_up_replacement();
         }
     }
 
+    /// Ends the replacement that is under way, and removes what it was received in; also that of one
+    /// whose owner was killed.
     pub(super) fn give_up_replacement(&mut self) {
-        let Some(incoming) = self.incoming.take() else {
-            return;
-        };
-        let Incoming {
-            path,
-            file,
-            replace,
-            ..
-        } = incoming;
-        if let (Some(mut replace), Some(connections)) = (replace, &self.connections) {
+        if let Some(incoming) = self.incoming.take()
+            && let (Some(mut replace), Some(connections)) = (incoming.replace, &self.connections)
+        {
             replace.abandon(&connections.writer);
         }
-        drop(file);
-        // A file that stays behind is emptied by the next replacement.
-        let _ = self.file.storage.delete(&path, false);
+        // What stays behind goes when the next replacement begins.
+        let _ = self.delete_incoming();
+    }
+
+    fn delete_incoming(&self) -> Result<String> {
+        let path = format!("{}-incoming", self.file.full_path()?);
+        maintain::delete_with_logs(&*self.file.storage, &path)?;
+        Ok(path)
     }
 
     /// A request of upkeep in the turn of the writer.
@@ -263,13 +325,19 @@ impl<C: Collect> Engine<C> {
         rows: &[u8],
     ) -> Result<Answer<C>> {
         match request {
-            Request::ReplaceBegin => self.begin_replacement(client),
-            Request::ReplaceWrite { offset_bytes } => {
-                self.receive_replacement(client, *offset_bytes, rows)
+            Request::ReplaceBegin { job } => self.begin_replacement(client, job),
+            Request::ReplaceWrite {
+                job,
+                suffix,
+                offset_bytes,
+            } => self.receive_replacement(client, job, suffix, *offset_bytes, rows),
+            Request::ReplaceStep { job, keep, finish } => {
+                self.step_replacement(client, job, keep.as_deref(), *finish)
             }
-            Request::ReplaceStep { keep } => self.step_replacement(client, keep.as_deref()),
-            Request::ReplaceEnd => {
-                self.give_up_replacement_of(client);
+            Request::ReplaceEnd { job } => {
+                if self.incoming.is_none() || self.expect_incoming(client, job).is_ok() {
+                    self.give_up_replacement();
+                }
                 Ok(super::done())
             }
             other => Err(Error::new(
@@ -277,6 +345,29 @@ impl<C: Collect> Engine<C> {
                 format!("{} is not for the writer", other.verb()),
             )),
         }
+    }
+}
+
+impl Incoming {
+    /// The file with this end of its name, made empty where it was not written to before.
+    fn file(&mut self, storage: &dyn Storage, suffix: &str) -> Result<&mut dyn RawFile> {
+        let known = ["", "-wal", "-journal"]
+            .into_iter()
+            .find(|known| *known == suffix);
+        let Some(known) = known else {
+            return Err(Error::argument("suffix", "none, -wal or -journal", suffix));
+        };
+        let mode = OpenMode {
+            create: true,
+            ..OpenMode::default()
+        };
+        Ok(match self.files.entry(known) {
+            Entry::Occupied(entry) => &mut **entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let path = format!("{}{known}", self.path);
+                &mut **entry.insert(storage.open(&path, mode).map_err(failed)?)
+            }
+        })
     }
 }
 

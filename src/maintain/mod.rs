@@ -24,6 +24,7 @@ pub use salvage::{Salvage, SalvageReport, TableReport};
 pub use verify::{Checked, Problem, ProblemKind, ReadSaved, SavedPage, Verify, VerifyReport};
 
 use crate::error::{Code, Error, Result};
+use crate::vfs::Storage;
 
 /// What came of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +59,21 @@ fn stepped_after_end() -> Error {
         Code::Internal,
         "a step was asked of work that is done or has failed",
     )
+}
+
+/// The ends of the names of a database's files. Its logs go first: one without its file would be taken
+/// for that of the next file of the name.
+const SUFFIXES: [&str; 3] = ["-wal", "-journal", ""];
+
+/// Removes a database, and the logs beside it that would be applied to the next one of its name.
+pub(crate) fn delete_with_logs(storage: &dyn Storage, path: &str) -> Result<()> {
+    for suffix in SUFFIXES {
+        let path = format!("{path}{suffix}");
+        if storage.exists(&path).map_err(failed)? {
+            storage.delete(&path, false).map_err(failed)?;
+        }
+    }
+    Ok(())
 }
 
 /// What a storage says, as an error of ours.

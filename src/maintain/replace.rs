@@ -13,7 +13,8 @@ use rusqlite::{Connection, FileControl, OpenFlags};
 use super::mend::Mend;
 use super::pages::Form;
 use super::{
-    Backup, Mended, Problem, ProblemKind, Progress, Verify, VerifyReport, failed, stepped_after_end,
+    Backup, Mended, Problem, ProblemKind, Progress, SUFFIXES, Verify, VerifyReport, failed,
+    stepped_after_end,
 };
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
@@ -114,8 +115,12 @@ impl Replace {
         keep: &str,
     ) -> Result<Self> {
         let (source_path, keep_path) = (full_path(&*storage, source)?, full_path(&*storage, keep)?);
-        if storage.exists(&keep_path).map_err(failed)? {
-            return Err(Error::argument("keep", "the name of no file yet", keep));
+        for suffix in SUFFIXES {
+            let path = format!("{keep_path}{suffix}");
+            if storage.exists(&path).map_err(failed)? {
+                let expected = "the name of no file yet, and no log of one";
+                return Err(Error::argument("keep", expected, &path));
+            }
         }
         if !storage.exists(&source_path).map_err(failed)? {
             return Err(Error::argument("source", "the name of a file", source));
@@ -193,6 +198,13 @@ impl Replace {
             }
             working => working,
         }
+    }
+
+    /// Names the new content; otherwise chance does.
+    #[must_use]
+    pub fn with_generation(mut self, generation: &str) -> Self {
+        generation.clone_into(&mut self.generation);
+        self
     }
 
     /// Gives up: ends the transaction that is open on the live connection and deletes what was made.
@@ -384,8 +396,9 @@ impl Replace {
         execute(
             source,
             "INSERT OR REPLACE INTO store_meta (name, value)
-             VALUES ('generation', lower(hex(randomblob(16)))), ('epoch', CAST(?1 AS TEXT))",
-            [epoch],
+             VALUES ('generation', coalesce(nullif(?2, ''), lower(hex(randomblob(16))))),
+                    ('epoch', CAST(?1 AS TEXT))",
+            (epoch, &self.generation),
         )?;
         source.execute_batch("COMMIT")?;
         let sql = "SELECT value FROM store_meta WHERE name = 'generation'";

@@ -62,12 +62,15 @@ struct Begin {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReplaceWrite {
+    job: String,
+    suffix: String,
     offset: f64,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct ReplaceStep {
+struct Replace {
+    job: String,
     keep: Option<String>,
 }
 
@@ -580,17 +583,30 @@ fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
             },
         },
         "snapshot.step" => Request::SnapshotStep,
-        "replace.begin" => Request::ReplaceBegin,
+        "replace.begin" | "replace.step" | "replace.finish" | "replace.end" => {
+            let Replace { job, keep } = from(verb, args)?;
+            match verb {
+                "replace.begin" => Request::ReplaceBegin { job },
+                "replace.end" => Request::ReplaceEnd { job },
+                _ => Request::ReplaceStep {
+                    job,
+                    keep,
+                    finish: verb == "replace.finish",
+                },
+            }
+        }
         "replace.write" => {
-            let ReplaceWrite { offset } = from(verb, args)?;
+            let ReplaceWrite {
+                job,
+                suffix,
+                offset,
+            } = from(verb, args)?;
             Request::ReplaceWrite {
+                job,
+                suffix,
                 offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
             }
         }
-        "replace.step" => Request::ReplaceStep {
-            keep: from::<ReplaceStep>(verb, args)?.keep,
-        },
-        "replace.end" => Request::ReplaceEnd,
         "snapshot.end" => Request::SnapshotEnd,
         "messages.get" => {
             let MessageId { session_id, id } = from(verb, args)?;
