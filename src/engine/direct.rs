@@ -29,10 +29,7 @@ impl Engine {
             return Ok(answer.reply);
         }
         if matches!(request, Request::Search { .. }) && self.index_is_behind()? {
-            return Err(Error::new(
-                Code::IndexPending,
-                "messages wait for the search index",
-            ));
+            return Err(super::index_pending());
         }
         self.read_request(request, f64::INFINITY, visit)
     }

@@ -552,6 +552,7 @@ impl<C: Collect> Engine<C> {
     }
 
     fn read_in_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {
+        let never_writes = self.never_writes();
         let Some(open) = self.scopes.snapshots.get_mut(&call.scope) else {
             return Err(self.scopes.why_not_open(call.scope));
         };
@@ -586,6 +587,12 @@ impl<C: Collect> Engine<C> {
                     request.verb()
                 ),
             ));
+        }
+        if matches!(request, Request::Search { .. })
+            && is_behind(&open.connection)?
+            && !never_writes
+        {
+            return Err(index_pending());
         }
         let mut messages = C::default();
         let mut visit = |message: &MessageRef<'_>| messages.message(message);
@@ -639,6 +646,10 @@ impl<C: Collect> Engine<C> {
 }
 
 /// Whether a search would miss something: a message, or what has come of a reply under way.
+pub(super) fn index_pending() -> Error {
+    Error::new(Code::IndexPending, "messages wait for the search index")
+}
+
 fn is_behind(connection: &Connection) -> Result<bool> {
     Ok(search::is_behind(connection)? || streams::are_unsettled(connection)?)
 }

@@ -112,8 +112,7 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    /// What stands first needs the whole index: one slice of what it lacks, or the call itself. Where
-    /// nothing can be written, it is answered all the same.
+    /// What stands first needs the whole index: one slice of what it lacks, or the call itself.
     fn run_indexed(&mut self, now_ms: f64) {
         let not_indexed = match self.index_is_behind() {
             Ok(true) => match self.index(INDEX_SLICE_MESSAGES) {
@@ -127,11 +126,16 @@ impl<C: Collect> Engine<C> {
         };
         let result = if let Request::Search { .. } = waiting.call.job.outline() {
             let left_ms = waiting.deadline_ms() - now_ms;
-            let is_full = not_indexed.is_some_and(|error| error.code() == Code::DiskFull);
-            let of_all = is_full.then(|| self.search_unwritten(&waiting.call.job, left_ms));
-            let answer = match of_all {
-                Some(Ok(answer)) => Ok(answer),
-                _ => self.read(&waiting.call.job, left_ms),
+            let job = &waiting.call.job;
+            let answer = match not_indexed {
+                Some(error) if error.code() == Code::DiskFull => self
+                    .search_unwritten(job, left_ms)
+                    .map_err(|failure| match failure.code() {
+                        Code::TransactionLost => error,
+                        _ => failure,
+                    }),
+                Some(error) if !self.never_writes() => Err(error),
+                _ => self.read(job, left_ms),
             };
             answer.map(Some)
         } else {
@@ -145,6 +149,14 @@ impl<C: Collect> Engine<C> {
             Ok(Some(answer)) => self.events.push(waiting.settle(Ok(answer))),
             Err(error) => self.events.push(waiting.settle(Err(error))),
         }
+    }
+
+    /// Whether the file is damaged or for reading only: what is indexed is all that can be found in it.
+    pub(super) fn never_writes(&self) -> bool {
+        self.refuses_writes.is_some()
+            || self
+                .writer()
+                .is_ok_and(|writer| writer.is_readonly("main").unwrap_or(false))
     }
 
     /// A search in a transaction that indexes what it needs and is taken back: without room on the

@@ -135,7 +135,11 @@ fn name_of(client: ClientId) -> String {
 fn tells_of_a_fault(code: Code) -> bool {
     matches!(
         code,
-        Code::IoError | Code::DiskFull | Code::TransactionLost | Code::SnapshotExpired
+        Code::IoError
+            | Code::DiskFull
+            | Code::TransactionLost
+            | Code::SnapshotExpired
+            | Code::IndexPending
     )
 }
 
