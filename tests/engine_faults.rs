@@ -91,6 +91,60 @@ fn a_disk_that_never_flushes_again_settles_everyone_after_bounded_retries() {
 }
 
 #[test]
+fn a_write_is_run_again_as_often_as_the_store_was_told_to() {
+    for (retries, failures, expected) in [
+        (0, 1, "IO_ERROR"),
+        (1, 1, "none"),
+        (1, 2, "IO_ERROR"),
+        (3, 3, "none"),
+        (3, 6, "IO_ERROR"),
+    ] {
+        let disk = SimulatedDisk::new(18);
+        let options = Options {
+            retries,
+            ..Options::default()
+        };
+        let mut clients = Clients::on(disk.clone(), options);
+        clients.call(0, new_session("s")).unwrap();
+        let fault = Fault::Fails(VfsErrorCode::IoWrite);
+        disk.fail(fails(On::Write, LOG, failures, fault));
+        let result = clients.call(0, add("s", "a", "text"));
+        assert_eq!(code(result), expected, "{failures} failures, {retries}");
+        disk.mend();
+        let kept = clients.ids(0, "s").unwrap().len();
+        assert_eq!(kept, usize::from(expected == "none"));
+    }
+}
+
+#[test]
+fn a_log_that_has_no_room_left_is_moved_into_the_file_at_once() {
+    let disk = SimulatedDisk::new(19);
+    let mut clients = store_on(&disk, Durability::Strict);
+    for id in ["t", "u"] {
+        clients.call(0, new_session(id)).unwrap();
+    }
+    clients.engine.close().unwrap();
+    disk.set_room_bytes(Some(disk.used_bytes() + 100_000));
+    let mut clients = Clients::on(disk.clone(), Options::default());
+    let pin = |clients: &mut Clients, at: usize| {
+        let request = Request::SessionsUpdate {
+            id: "t".into(),
+            patch: chatstore::model::SessionPatch {
+                pinned: Some(at.is_multiple_of(2)),
+                ..Default::default()
+            },
+        };
+        let call = clients.send(1, 0, request);
+        clients.step();
+        code(clients.result(call))
+    };
+    let full = (0..1_000).find(|&at| pin(&mut clients, at) == "DISK_FULL");
+    let full = full.expect("the disk fills");
+    // No time has passed in which the log would have been moved anyway.
+    assert_eq!(pin(&mut clients, full), "none");
+}
+
+#[test]
 fn a_flush_that_finds_no_room_leaves_nothing_of_what_was_not_applied() {
     let disk = SimulatedDisk::new(3);
     let mut clients = store_on(&disk, Durability::Strict);
