@@ -70,6 +70,7 @@ fn a_failed_flush_settles_the_whole_group_and_tells_every_scope() {
         (snapshot, "SNAPSHOT_EXPIRED")
     );
     assert_eq!(code(clients.ids(snapshot, "s")), "SNAPSHOT_EXPIRED");
+    assert_eq!(clients.engine.pool_figures().in_use, 0);
     assert_eq!(reopened(&disk).ids(0, "s").unwrap(), ["a", "b", "c"]);
 }
 
@@ -286,12 +287,33 @@ fn a_transaction_that_cannot_commit_says_so_and_leaves_nothing() {
         let call = clients.send_as(1, tx, Request::TransactionCommit, operation("op", 1));
         let error = clients.result(call).unwrap_err();
         assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
+        // Whoever asks something of it is told why it is over.
+        let told = code(clients.ids(tx, "s"));
+        let known = [error.code().as_str(), "TRANSACTION_LOST"];
+        assert!(known.contains(&told), "{told}");
         let again = clients.send_as(1, tx, Request::TransactionCommit, operation("op", 2));
         let error = clients.result(again).unwrap_err();
         assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
         assert_eq!(clients.ids(0, "s").unwrap(), [""; 0]);
         assert_eq!(reopened(&disk).ids(0, "s").unwrap(), [""; 0]);
     }
+}
+
+#[test]
+fn a_transaction_whose_call_meets_a_write_that_fails_is_lost_and_the_file_opened_again() {
+    let disk = SimulatedDisk::new(20);
+    let mut clients = store_on(&disk, Durability::Strict);
+    let tx = clients.transaction(1, 60_000.0);
+    let fault = Fault::Fails(VfsErrorCode::IoWrite);
+    disk.fail(fails(On::Write, LOG, 1, fault));
+    // Too much to be held in memory until the commit.
+    let large = add("s", "a", "x".repeat(12 << 20).leak());
+    assert_eq!(code(clients.call(tx, large)), "TRANSACTION_LOST");
+    clients.step();
+    assert_eq!(clients.notices, ["reopened"]);
+    assert_eq!(code(clients.ids(tx, "s")), "TRANSACTION_LOST");
+    clients.call(0, add("s", "b", "text")).unwrap();
+    assert_eq!(reopened(&disk).ids(0, "s").unwrap(), ["b"]);
 }
 
 #[test]

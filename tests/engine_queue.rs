@@ -314,7 +314,16 @@ fn a_write_sent_again_after_its_record_was_dropped_is_not_run_again() {
     let error = clients.result(call).unwrap_err();
     assert_eq!(error.code().as_str(), "OUTCOME_UNKNOWN");
     assert_eq!(error.outcome(), Some(Outcome::Unknown));
-    // One that was sent lately, and never arrived, is run.
+    // One that comes for the first time is run, whatever its clock says; so is one that was sent lately,
+    // and never arrived.
+    let first = chatstore::engine::Operation {
+        id: "first".into(),
+        attempt: 1,
+        first_sent_ms: 0,
+    };
+    let call = clients.send_as(1, 0, add("s", "f", "text"), Some(first));
+    clients.settle();
+    clients.result(call).unwrap();
     let call = clients.send_as(1, 0, add("s", "b", "text"), sent_at(2, 102 * DAY_MS));
     clients.settle();
     clients.result(call).unwrap();
