@@ -8,10 +8,10 @@ use std::rc::Rc;
 
 use chatstore::model::{PageOptions, Search};
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
-use chatstore::vfs::{MemoryStorage, OpenMode, RawFile, Storage, Vfs};
+use chatstore::vfs::{MemoryStorage, Vfs};
 use chatstore::{Durability, Options, Outcome, Reply, Request};
 use clients::{Clients, add, code, new_session, operation};
-use rsqlite_vfs::{OsCallback, VfsError, VfsErrorCode, VfsResult};
+use rsqlite_vfs::VfsErrorCode;
 use rusqlite::OpenFlags;
 
 const LOG: &str = "-wal";
@@ -70,6 +70,7 @@ fn a_failed_flush_settles_the_whole_group_and_tells_every_scope() {
         (snapshot, "SNAPSHOT_EXPIRED")
     );
     assert_eq!(code(clients.ids(snapshot, "s")), "SNAPSHOT_EXPIRED");
+    assert_eq!(clients.engine.pool_figures().in_use, 0);
     assert_eq!(reopened(&disk).ids(0, "s").unwrap(), ["a", "b", "c"]);
 }
 
@@ -88,6 +89,60 @@ fn a_disk_that_never_flushes_again_settles_everyone_after_bounded_retries() {
     assert!(clients.figure("reopened") <= 8);
     disk.mend();
     clients.call(0, add("s", "d", "text")).unwrap();
+}
+
+#[test]
+fn a_write_is_run_again_as_often_as_the_store_was_told_to() {
+    for (retries, failures, expected) in [
+        (0, 1, "IO_ERROR"),
+        (1, 1, "none"),
+        (1, 2, "IO_ERROR"),
+        (3, 3, "none"),
+        (3, 6, "IO_ERROR"),
+    ] {
+        let disk = SimulatedDisk::new(18);
+        let options = Options {
+            retries,
+            ..Options::default()
+        };
+        let mut clients = Clients::on(disk.clone(), options);
+        clients.call(0, new_session("s")).unwrap();
+        let fault = Fault::Fails(VfsErrorCode::IoWrite);
+        disk.fail(fails(On::Write, LOG, failures, fault));
+        let result = clients.call(0, add("s", "a", "text"));
+        assert_eq!(code(result), expected, "{failures} failures, {retries}");
+        disk.mend();
+        let kept = clients.ids(0, "s").unwrap().len();
+        assert_eq!(kept, usize::from(expected == "none"));
+    }
+}
+
+#[test]
+fn a_log_that_has_no_room_left_is_moved_into_the_file_at_once() {
+    let disk = SimulatedDisk::new(19);
+    let mut clients = store_on(&disk, Durability::Strict);
+    for id in ["t", "u"] {
+        clients.call(0, new_session(id)).unwrap();
+    }
+    clients.engine.close().unwrap();
+    disk.set_room_bytes(Some(disk.used_bytes() + 100_000));
+    let mut clients = Clients::on(disk.clone(), Options::default());
+    let pin = |clients: &mut Clients, at: usize| {
+        let request = Request::SessionsUpdate {
+            id: "t".into(),
+            patch: chatstore::model::SessionPatch {
+                pinned: Some(at.is_multiple_of(2)),
+                ..Default::default()
+            },
+        };
+        let call = clients.send(1, 0, request);
+        clients.step();
+        code(clients.result(call))
+    };
+    let full = (0..1_000).find(|&at| pin(&mut clients, at) == "DISK_FULL");
+    let full = full.expect("the disk fills");
+    // No time has passed in which the log would have been moved anyway.
+    assert_eq!(pin(&mut clients, full), "none");
 }
 
 #[test]
@@ -232,12 +287,33 @@ fn a_transaction_that_cannot_commit_says_so_and_leaves_nothing() {
         let call = clients.send_as(1, tx, Request::TransactionCommit, operation("op", 1));
         let error = clients.result(call).unwrap_err();
         assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
+        // Whoever asks something of it is told why it is over.
+        let told = code(clients.ids(tx, "s"));
+        let known = [error.code().as_str(), "TRANSACTION_LOST"];
+        assert!(known.contains(&told), "{told}");
         let again = clients.send_as(1, tx, Request::TransactionCommit, operation("op", 2));
         let error = clients.result(again).unwrap_err();
         assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
         assert_eq!(clients.ids(0, "s").unwrap(), [""; 0]);
         assert_eq!(reopened(&disk).ids(0, "s").unwrap(), [""; 0]);
     }
+}
+
+#[test]
+fn a_transaction_whose_call_meets_a_write_that_fails_is_lost_and_the_file_opened_again() {
+    let disk = SimulatedDisk::new(20);
+    let mut clients = store_on(&disk, Durability::Strict);
+    let tx = clients.transaction(1, 60_000.0);
+    let fault = Fault::Fails(VfsErrorCode::IoWrite);
+    disk.fail(fails(On::Write, LOG, 1, fault));
+    // Too much to be held in memory until the commit.
+    let large = add("s", "a", "x".repeat(12 << 20).leak());
+    assert_eq!(code(clients.call(tx, large)), "TRANSACTION_LOST");
+    clients.step();
+    assert_eq!(clients.notices, ["reopened"]);
+    assert_eq!(code(clients.ids(tx, "s")), "TRANSACTION_LOST");
+    clients.call(0, add("s", "b", "text")).unwrap();
+    assert_eq!(reopened(&disk).ids(0, "s").unwrap(), ["b"]);
 }
 
 #[test]
@@ -338,55 +414,6 @@ fn damage_that_shows_itself_at_the_commit_stops_writing_as_any_other_does() {
     assert_eq!(code(clients.call(0, add("s", "c", "text"))), "CORRUPT");
     assert_eq!(clients.notices, ["corrupt"]);
     assert_eq!(clients.ids(0, "s").unwrap(), ["a", "b"]);
-}
-
-/// A store whose messages lie where nothing can be read.
-fn store_with_bad_sectors() -> Clients {
-    let disk = SimulatedDisk::new(12);
-    let mut clients = store_on(&disk, Durability::Strict);
-    for at in 0..60 {
-        let text = "x".repeat(3_000).leak();
-        clients.call(0, add("s", format!("m{at}"), text)).unwrap();
-    }
-    clients.engine.close().unwrap();
-    let bad_from_bytes = disk.used_bytes() / 2;
-    let storage = BadSectors {
-        disk,
-        bad_from_bytes,
-    };
-    Clients::on(storage, Options::default())
-}
-
-#[test]
-fn a_call_that_meets_a_bad_sector_takes_no_other_of_its_group_with_it() {
-    let mut clients = store_with_bad_sectors();
-    let calls = ["t", "u"].map(|id| clients.send(1, 0, new_session(id)));
-    let fails = clients.send(2, 0, add("s", "new", "text"));
-    let behind = clients.send(3, 0, new_session("v"));
-    clients.step();
-    let error = clients.result(fails).unwrap_err();
-    assert_eq!(error.code().as_str(), "IO_ERROR", "{error}");
-    assert_eq!(error.outcome(), Some(Outcome::NotApplied));
-    for call in calls.into_iter().chain([behind]) {
-        clients.result(call).unwrap();
-    }
-}
-
-#[test]
-fn a_group_in_which_every_call_fails_opens_the_file_again_a_bounded_number_of_times() {
-    let mut clients = store_with_bad_sectors();
-    let calls: Vec<u64> = (0..100)
-        .map(|at| clients.send(1, 0, add("s", format!("new{at}"), "text")))
-        .collect();
-    clients.step();
-    for call in calls {
-        let error = clients.result(call).unwrap_err();
-        assert_eq!(error.code().as_str(), "IO_ERROR", "{error}");
-        assert_eq!(error.outcome(), Some(Outcome::NotApplied), "{error}");
-    }
-    let reopened = clients.figure("reopened");
-    assert!(reopened <= 8, "{reopened} times");
-    clients.call(0, new_session("t")).unwrap();
 }
 
 #[test]
@@ -528,71 +555,5 @@ fn records_that_cannot_be_dropped_are_kept_and_dropped_later() {
             "{on:?} {fault:?}"
         );
         assert_eq!(clients.ids(0, "s").unwrap(), ["a"]);
-    }
-}
-
-/// A disk on which a part of the database file cannot be read.
-struct BadSectors {
-    disk: SimulatedDisk,
-    bad_from_bytes: u64,
-}
-
-struct BadSectorsFile {
-    file: Box<dyn RawFile>,
-    bad_from_bytes: u64,
-}
-
-impl Storage for BadSectors {
-    fn open(&self, path: &str, mode: OpenMode) -> VfsResult<Box<dyn RawFile>> {
-        let file = self.disk.open(path, mode)?;
-        if !mode.main_database {
-            return Ok(file);
-        }
-        let bad_from_bytes = self.bad_from_bytes;
-        Ok(Box::new(BadSectorsFile {
-            file,
-            bad_from_bytes,
-        }))
-    }
-
-    fn delete(&self, path: &str, sync_directory: bool) -> VfsResult<()> {
-        self.disk.delete(path, sync_directory)
-    }
-
-    fn exists(&self, path: &str) -> VfsResult<bool> {
-        self.disk.exists(path)
-    }
-
-    fn full_path(&self, path: &str) -> VfsResult<String> {
-        self.disk.full_path(path)
-    }
-
-    fn os(&self) -> &dyn OsCallback {
-        self.disk.os()
-    }
-}
-
-impl RawFile for BadSectorsFile {
-    fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
-        if offset_bytes >= self.bad_from_bytes {
-            return Err(VfsError::new(VfsErrorCode::IoRead, "a bad sector".into()));
-        }
-        self.file.read_at(buffer, offset_bytes)
-    }
-
-    fn write_at(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
-        self.file.write_at(bytes, offset_bytes)
-    }
-
-    fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
-        self.file.truncate(size_bytes)
-    }
-
-    fn sync(&mut self, data_only: bool) -> VfsResult<()> {
-        self.file.sync(data_only)
-    }
-
-    fn size_bytes(&self) -> VfsResult<u64> {
-        self.file.size_bytes()
     }
 }

@@ -139,6 +139,38 @@ fn a_write_that_fails_takes_no_other_of_its_group_with_it() {
 }
 
 #[test]
+fn a_write_by_itself_that_fails_half_way_leaves_nothing() {
+    let mut clients = Clients::in_memory();
+    clients.call(0, new_session("s")).unwrap();
+    clients.call(0, add("s", "a", "text")).unwrap();
+    let message = |id| chatstore::model::NewMessage {
+        session_id: "s",
+        id: Some(id),
+        role: "user",
+        text: Some("text"),
+        ..Default::default()
+    };
+    let half = Request::MessagesAdd(vec![message("b"), message("a")]);
+    assert_eq!(code(clients.call(0, half)), "CONSTRAINT_UNIQUE");
+    assert_eq!(clients.ids(0, "s").unwrap(), ["a"]);
+}
+
+#[test]
+fn a_group_is_not_so_large_that_others_wait_long_for_it() {
+    let mut clients = Clients::in_memory();
+    clients.call(0, new_session("s")).unwrap();
+    let calls: Vec<u64> = (0..300)
+        .map(|at| clients.send(1, 0, add("s", format!("m{at}"), "text")))
+        .collect();
+    let next_ms = clients.step();
+    let settled = calls.iter().filter(|call| clients.has_settled(**call));
+    assert_eq!(settled.count(), 256);
+    assert_eq!(next_ms, Some(clients.now_ms));
+    clients.settle();
+    assert!(calls.iter().all(|call| clients.has_settled(*call)));
+}
+
+#[test]
 fn a_write_behind_a_transaction_times_out_and_names_what_it_waited_for() {
     let mut clients = Clients::in_memory();
     clients.call(0, new_session("s")).unwrap();
@@ -282,7 +314,16 @@ fn a_write_sent_again_after_its_record_was_dropped_is_not_run_again() {
     let error = clients.result(call).unwrap_err();
     assert_eq!(error.code().as_str(), "OUTCOME_UNKNOWN");
     assert_eq!(error.outcome(), Some(Outcome::Unknown));
-    // One that was sent lately, and never arrived, is run.
+    // One that comes for the first time is run, whatever its clock says; so is one that was sent lately,
+    // and never arrived.
+    let first = chatstore::engine::Operation {
+        id: "first".into(),
+        attempt: 1,
+        first_sent_ms: 0,
+    };
+    let call = clients.send_as(1, 0, add("s", "f", "text"), Some(first));
+    clients.settle();
+    clients.result(call).unwrap();
     let call = clients.send_as(1, 0, add("s", "b", "text"), sent_at(2, 102 * DAY_MS));
     clients.settle();
     clients.result(call).unwrap();

@@ -4,10 +4,11 @@
 #[path = "support/clients.rs"]
 mod clients;
 
-use chatstore::model::Message;
+use chatstore::model::{Message, PageOptions, Search};
+use chatstore::store::query::QueryParams;
 use chatstore::store::streams::{Delta, NewStream, StreamEnd};
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
-use chatstore::{Options, Outcome, Request};
+use chatstore::{Options, Outcome, Reply, Request};
 use clients::{Clients, code, list, new_session, operation};
 
 fn delta(text: &str) -> Delta {
@@ -147,4 +148,38 @@ fn pieces_of_unknown_outcome_are_sent_again_and_count_once() {
         send(&mut clients, append(1, "lo"), attempt).unwrap();
     }
     assert_eq!(only_message(&mut clients).text, "Hello");
+}
+
+#[test]
+fn pieces_are_told_apart_by_their_numbers_and_leave_no_record() {
+    let disk = SimulatedDisk::new(4);
+    let mut clients = streaming(&disk);
+    send(&mut clients, append(1, "lo"), 1).unwrap();
+    let records = Request::Query {
+        sql: "SELECT count(*) FROM operations".into(),
+        params: QueryParams::Positional(Vec::new()),
+        limit: None,
+    };
+    let Reply::Table(table) = clients.call(0, records).unwrap().reply else {
+        panic!("expected a table")
+    };
+    assert_eq!(table.cells, [rusqlite::types::Value::Integer(0)]);
+}
+
+#[test]
+fn a_search_within_a_transaction_finds_what_has_come_of_a_reply() {
+    let disk = SimulatedDisk::new(5);
+    let mut clients = streaming(&disk);
+    let tx = clients.transaction(1, 60_000.0);
+    let search = Request::Search {
+        search: Search {
+            query: "hel".into(),
+            ..Search::default()
+        },
+        page: PageOptions::default(),
+    };
+    let Reply::Hits(page) = clients.call(tx, search).unwrap().reply else {
+        panic!("expected hits")
+    };
+    assert_eq!(page.items.len(), 1);
 }
