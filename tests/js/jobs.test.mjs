@@ -30,11 +30,11 @@ async function client(messages, options = {}) {
 
 /** A stream that gives its pieces one by one, each when it is let go. */
 function gated(pieces) {
-  let open;
+  const asked = [];
   const source = new ReadableStream(
     {
       async pull(controller) {
-        await new Promise((resolve) => (open = resolve));
+        await new Promise((resolve) => asked.push(resolve));
         const piece = pieces.shift();
         if (piece === undefined) controller.close();
         else controller.enqueue(piece);
@@ -43,10 +43,8 @@ function gated(pieces) {
     { highWaterMark: 0 },
   );
   const letGo = async () => {
-    for (let i = 0; open === undefined && i < 10_000; i++) await new Promise((resolve) => setTimeout(resolve, 1));
-    const go = open;
-    open = undefined;
-    go();
+    for (let i = 0; asked.length === 0 && i < 10_000; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+    asked.shift()();
   };
   return { source, letGo };
 }
