@@ -523,7 +523,11 @@ export interface Progress {
   expected: number;
 }
 
-/** Options of jobs: calls that take many steps, each of them short, with other calls in between. */
+/**
+ * Options of jobs: calls that take many steps, with other calls in between. Each step is a short one, but
+ * for two that SQLite does not divide: its check of one table, and the switch to new content, for which
+ * the old is copied as well.
+ */
 export interface JobOptions {
   /** Ends the job when it aborts: it rejects with `ABORTED`, unless its last step was under way. */
   signal?: AbortSignal | undefined;
