@@ -33,23 +33,23 @@ export class JobTime {
   async wait<T>(work: Promise<T> | T): Promise<T> {
     const { timeoutMs, signal } = this.left();
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let onAbort = (): void => undefined;
+    const settled = new AbortController();
     const over = new Promise<never>((_, reject) => {
       if (Number.isFinite(this.#timeoutMs)) {
         timer = setTimeout(() => {
           reject(this.#overError());
         }, timeoutMs);
       }
-      onAbort = () => {
+      const onAbort = (): void => {
         if (signal !== undefined) reject(abortedError(signal));
       };
+      signal?.addEventListener('abort', onAbort, { signal: settled.signal });
     });
-    signal?.addEventListener('abort', onAbort);
     try {
       return await Promise.race([work, over]);
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort);
+      settled.abort();
     }
   }
 

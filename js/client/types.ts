@@ -336,7 +336,7 @@ export type Row = Record<string, SqlValue>;
 
 /**
  * `strict`: on disk before it is acknowledged. `relaxed`: a power loss may take the last writes.
- * `memory`: nothing is flushed at all.
+ * `memory`: nothing is kept, and no file is made; the path is only a name.
  */
 export type Durability = 'strict' | 'relaxed' | 'memory';
 
@@ -347,7 +347,7 @@ export type Role = 'owner' | 'client';
 export interface StoreInfo {
   /** Where the bytes are: `node`, `memory`, … */
   backend: string;
-  /** The file, absolute; `:memory:` for a store in memory. */
+  /** The file, absolute; for a store in memory its name, `:memory:` where it has none. */
   path: string;
   /** True where nothing outlives the store object. */
   ephemeral: boolean;
@@ -361,7 +361,10 @@ export interface StoreInfo {
 
 /** Options of `ChatStore.open`. */
 export interface OpenOptions extends CallOptions {
-  /** Default `strict`. Where the file is open already, whoever opened it first has chosen. */
+  /**
+   * Default `strict`; `memory` for the path `:memory:`. Where the file is open already, whoever opened it
+   * first has chosen.
+   */
   durability?: Durability | undefined;
   /** The connections for snapshots. Where the file is open already, whoever opened it first has chosen. */
   pool?: PoolOptions | undefined;
@@ -520,7 +523,11 @@ export interface Progress {
   expected: number;
 }
 
-/** Options of jobs: calls that take many steps, each of them short, with other calls in between. */
+/**
+ * Options of jobs: calls that take many steps, with other calls in between. Each step is a short one, but
+ * for two that SQLite does not divide: its check of one table, and the switch to new content, for which
+ * the old is copied as well.
+ */
 export interface JobOptions {
   /** Ends the job when it aborts: it rejects with `ABORTED`, unless its last step was under way. */
   signal?: AbortSignal | undefined;

@@ -6,7 +6,7 @@
  */
 
 import { randomUUID } from 'node:crypto';
-import { closeSync, openSync, readSync, rmSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs';
 import { Fault, checked, describe } from '../client/arguments.js';
 import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
@@ -55,8 +55,11 @@ export class ChatStore extends ClientStore {
    *
    * The first process that opens a file owns it; others, and other handles in the same process, reach
    * it there, with the same verbs and the same promises. When the owner closes or dies, another takes
-   * its place, and calls that were on their way are sent again by themselves. The path `:memory:` gives
-   * a store of its own, which is gone when it is closed.
+   * its place, and calls that were on their way are sent again by themselves.
+   *
+   * The path `:memory:` gives a store of its own, which is gone when it is closed. So does any path with
+   * `durability: 'memory'`, but that handles of one path in one process share it; nothing is written
+   * there, and a file that exists is an `INVALID_ARGUMENT`: it would be neither read nor changed.
    *
    * Errors: `NOT_A_STORE` for a file that is none, `SCHEMA_TOO_NEW` for one of a newer version: both
    * are left as they are; `IO_ERROR` where the directory does not exist; `LOCKED_ELSEWHERE` where
@@ -80,9 +83,12 @@ export class ChatStore extends ClientStore {
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     const wanted = pathOf(path);
-    const { signal, timeoutMs, durability, pool, onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
-    const inMemory = wanted === MEMORY;
-    const place = Place.at(inMemory ? MEMORY : realPathOf(wanted), { inMemory, worker, durability, pool });
+    const { signal, timeoutMs, pool, onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
+    const durability = wanted === MEMORY ? 'memory' : options.durability;
+    const inMemory = durability === 'memory';
+    const file = wanted === MEMORY ? MEMORY : realPathOf(wanted);
+    if (inMemory) checkNoFile(file);
+    const place = Place.at(file, { inMemory, worker, durability, pool });
     const link = new Link(place, {
       name: randomUUID(),
       retries,
@@ -216,6 +222,14 @@ export class ChatStore extends ClientStore {
       }
     });
   }
+}
+
+/** A store in memory would hide what is in a file of its name. */
+function checkNoFile(path: string): void {
+  checked('durability', () => {
+    if (path === MEMORY || !existsSync(path)) return;
+    throw new Fault(`strict or relaxed for a file that exists (${path})`, 'memory, which would not read it');
+  });
 }
 
 const APPLICATION_ID = 0x43684174;

@@ -43,6 +43,7 @@ const places = new Map<string, Place>();
 
 export class Place implements Connector {
   readonly path: string;
+  readonly #key: string;
   /** Who had the file when it was last asked for. */
   role: Role = 'owner';
   #awaiting = 0;
@@ -52,15 +53,20 @@ export class Place implements Connector {
   #finding: Promise<Housed | OwnerRecord | typeof AGAIN> | undefined;
   #opened = false;
 
-  private constructor(path: string, options: PlaceOptions) {
+  private constructor(path: string, key: string, options: PlaceOptions) {
     this.path = path;
+    this.#key = key;
     this.#options = options;
   }
 
-  /** The place of a file, by its real path, with one handle more; each store in memory has its own. */
+  /**
+   * The place of a file, by its real path, with one handle more. A store in memory has nothing to do with
+   * a file of its name; without a name, each has a place of its own.
+   */
   static at(path: string, options: PlaceOptions): Place {
-    const place = places.get(path) ?? new Place(path, options);
-    if (path !== MEMORY) places.set(path, place);
+    const key = options.inMemory ? MEMORY + path : path;
+    const place = places.get(key) ?? new Place(path, key, options);
+    if (path !== MEMORY) places.set(key, place);
     place.#handles++;
     return place;
   }
@@ -90,7 +96,7 @@ export class Place implements Connector {
 
   async release(): Promise<void> {
     if (--this.#handles > 0) return;
-    if (places.get(this.path) === this) places.delete(this.path);
+    if (places.get(this.#key) === this) places.delete(this.#key);
     // A search that is on its way may find that the file is ours.
     await this.#finding?.catch(() => undefined);
     const housed = this.#housed;

@@ -23,11 +23,13 @@ export async function uses(path: string): Promise<ErrorCode | undefined> {
   // @ts-expect-error -- a part without a type
   (await store.messages.regenerate(reply, { signal: stream.signal })).append({ text: 'x' });
   const page: Page<SearchHit> = await store.search('hello', { prefix: true });
+  const prompt: Message[] = await store.context(session.id, { maxTokens: 8_000, countTokens: (m) => m.content.length });
+  const { keptPath } = await store.replaceWith(new Blob([]), { timeoutMs: 60_000 });
   const rows = await store.query<{ n: number }>('SELECT count(*) AS n FROM messages');
   const n: number | undefined = rows[0]?.n;
   const kept: number = await store.transaction(async (tx: Transaction) => {
     await tx.savepoint((inner) => inner.messages.delete(added[0] ?? { sessionId: 's', id: 'm' }));
-    return n ?? page.items.length;
+    return n ?? page.items.length + prompt.length + (keptPath ?? '').length;
   });
   for await (const message of store.messages.iterate({ sessionId: session.id })) void message.usage?.inputTokens;
   try {

@@ -55,11 +55,47 @@ test('a store is opened by a path, a relative path or a file URL', async () => {
 
 test('a store in memory says that it is ephemeral, and two of them do not meet', async () => {
   const [one, two] = [await ChatStore.open(':memory:'), await ChatStore.open(':memory:')];
-  assert.deepEqual([one.info.backend, one.info.ephemeral, one.info.path], ['memory', true, ':memory:']);
+  const { backend, ephemeral, durability, path } = one.info;
+  assert.deepEqual([backend, ephemeral, durability, path], ['memory', true, 'memory', ':memory:']);
   await one.sessions.create({ id: 's' });
   assert.equal(await two.sessions.get('s'), null);
   await Promise.all([one.close(), two.close()]);
   assert.equal(existsSync(':memory:'), false);
+});
+
+test('a store of the durability memory makes no file, and is shared by its name in this process only', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'a.chat');
+  for (const worker of [false, true]) {
+    const options = { durability: 'memory', worker };
+    const [one, two] = [await ChatStore.open(path, options), await ChatStore.open(path, options)];
+    const { backend, ephemeral, durability } = one.info;
+    assert.deepEqual([backend, ephemeral, durability, one.info.path], ['memory', true, 'memory', path]);
+    await one.sessions.create({ id: 's' });
+    assert.equal((await two.sessions.get('s')).id, 's');
+    assert.deepEqual(readdirSync(folder), []);
+    await one.close();
+    assert.equal((await two.sessions.get('s')).id, 's');
+    await two.close();
+    const again = await ChatStore.open(path, options);
+    assert.equal(await again.sessions.get('s'), null, 'nothing was kept');
+    await again.close();
+    assert.deepEqual(readdirSync(folder), []);
+  }
+});
+
+test('a file is not hidden by a store in memory of its name', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  const memory = await ChatStore.open(path, { durability: 'memory' });
+  await memory.sessions.create({ id: 'in memory' });
+  const store = await ChatStore.open(path);
+  assert.equal(store.info.durability, 'strict');
+  await store.sessions.create({ id: 'in the file' });
+  assert.equal(await store.sessions.get('in memory'), null);
+  assert.equal(await memory.sessions.get('in the file'), null);
+  await Promise.all([memory.close(), store.close()]);
+  const error = await rejection(ChatStore.open(path, { durability: 'memory' }));
+  assert.deepEqual([error.code, error.details.argument], ['INVALID_ARGUMENT', 'durability']);
 });
 
 test('a durability can be chosen, and nothing else', async () => {

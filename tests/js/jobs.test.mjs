@@ -17,11 +17,12 @@ async function bytesOf(messages) {
 }
 
 /** A store in this process whose file another process owns. */
-async function client(messages, options = {}) {
+async function client(t, messages, options = {}) {
   const folder = temporaryFolder();
   const path = join(folder, 'a.chat');
   await (await filled(path, messages)).close();
   const owner = await startPeer();
+  t.after(() => owner.kill());
   await owner.run(`state.store = await ChatStore.open(args.path)`, { path });
   const store = await ChatStore.open(path, options);
   assert.equal(store.info.role, 'client');
@@ -30,11 +31,11 @@ async function client(messages, options = {}) {
 
 /** A stream that gives its pieces one by one, each when it is let go. */
 function gated(pieces) {
-  let open;
+  const asked = [];
   const source = new ReadableStream(
     {
       async pull(controller) {
-        await new Promise((resolve) => (open = resolve));
+        await new Promise((resolve) => asked.push(resolve));
         const piece = pieces.shift();
         if (piece === undefined) controller.close();
         else controller.enqueue(piece);
@@ -43,10 +44,8 @@ function gated(pieces) {
     { highWaterMark: 0 },
   );
   const letGo = async () => {
-    for (let i = 0; open === undefined && i < 10_000; i++) await new Promise((resolve) => setTimeout(resolve, 1));
-    const go = open;
-    open = undefined;
-    go();
+    for (let i = 0; asked.length === 0 && i < 10_000; i++) await new Promise((resolve) => setTimeout(resolve, 1));
+    asked.shift()();
   };
   return { source, letGo };
 }
@@ -106,8 +105,8 @@ test('a replacement that is given up makes way for the next at once', async () =
   await store.close();
 });
 
-test('of two replacements at once the later one is told so, on one handle and from two processes', async () => {
-  const { owner, store, path } = await client(5);
+test('of two replacements at once the later one is told so, on one handle and from two processes', async (t) => {
+  const { owner, store, path } = await client(t, 5);
   const content = await bytesOf(10);
   const { source, letGo } = gated([content.subarray(0, 5_000), content.subarray(5_000)]);
   const first = store.replaceWith(source);
@@ -123,11 +122,10 @@ test('of two replacements at once the later one is told so, on one handle and fr
   await first;
   assert.equal((await ids(store)).length, 10);
   await store.close();
-  await owner.kill();
 });
 
-test('a piece of a replacement whose owner was lost does not go into another one', async () => {
-  const { owner, store } = await client(5);
+test('a piece of a replacement whose owner was lost does not go into another one', async (t) => {
+  const { owner, store } = await client(t, 5);
   const lost = gated([Buffer.alloc(5_000, 1), Buffer.alloc(5_000, 2)]);
   let sent;
   const is_sent = new Promise((resolve) => (sent = resolve));
@@ -150,11 +148,11 @@ test('a piece of a replacement whose owner was lost does not go into another one
   await store.close();
 });
 
-test('a replacement whose owner is killed in its last step says whether it was done', async () => {
+test('a replacement whose owner is killed in its last step says whether it was done', async (t) => {
   const content = await bytesOf(3_000);
   const seen = { done: 0, lost: 0 };
   for (let round = 0; round < 8; round++) {
-    const { owner, store, folder } = await client(700);
+    const { owner, store, folder } = await client(t, 700);
     const onProgress = ({ task }) => {
       if (task === 'ready') setTimeout(() => owner.signal('SIGKILL'), round * 4);
     };
@@ -178,8 +176,8 @@ test('a replacement whose owner is killed in its last step says whether it was d
   assert.equal(seen.done + seen.lost, 8);
 });
 
-test('a signal that aborts the last step after it was sent does not say that nothing was done', async () => {
-  const { owner, store } = await client(5);
+test('a signal that aborts the last step after it was sent does not say that nothing was done', async (t) => {
+  const { owner, store } = await client(t, 5);
   const controller = new AbortController();
   const onProgress = ({ task }) => {
     if (task !== 'ready') return;
@@ -191,11 +189,10 @@ test('a signal that aborts the last step after it was sent does not say that not
   assert.deepEqual([error.code, error.outcome], ['ABORTED', 'unknown']);
   assert.ok([5, 10].includes((await ids(store)).length));
   await store.close();
-  await owner.kill();
 });
 
-test('a check and a copy begin anew where the owner is killed', async () => {
-  const { owner, store, folder } = await client(3_000);
+test('a check and a copy begin anew where the owner is killed', async (t) => {
+  const { owner, store, folder } = await client(t, 3_000);
   const copy = join(folder, 'copy.chat');
   const { sizeBytes } = await store.backup({ path: copy }, { onProgress: () => owner.signal('SIGKILL') });
   assert.equal(store.info.role, 'owner');
@@ -205,18 +202,18 @@ test('a check and a copy begin anew where the owner is killed', async () => {
   await opened.close();
   await store.close();
 
-  const next = await client(3_000);
+  const next = await client(t, 3_000);
   const report = await next.store.verify({ onProgress: () => next.owner.signal('SIGKILL') });
   assert.deepEqual([report.ok, report.checked.messages], [true, 3_000]);
   await next.store.close();
 });
 
-test('a copy that cannot be taken back, or may not be tried again, ends with its owner', async () => {
+test('a copy that cannot be taken back, or may not be tried again, ends with its owner', async (t) => {
   for (const [retries, target] of [
     [0, (folder) => ({ path: join(folder, 'copy.chat') })],
     [3, () => new WritableStream({ write: () => undefined })],
   ]) {
-    const { owner, store, folder } = await client(3_000, { retries });
+    const { owner, store, folder } = await client(t, 3_000, { retries });
     const copying = store.backup(target(folder), { onProgress: () => owner.signal('SIGKILL') });
     assert.equal((await rejection(copying)).code, 'SNAPSHOT_EXPIRED');
     assert.deepEqual(
