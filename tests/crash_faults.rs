@@ -7,7 +7,7 @@ mod crash;
 
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
 use chatstore::{Code, Durability, Error, Outcome};
-use crash::history::{Random, Step, masked, run, seed_sqlite, some_step, whole};
+use crash::history::{Random, Step, masked, operation, run, seed_sqlite, some_step, whole};
 use crash::model::{Call, Model};
 use crash::store::{PATH, Store};
 use crash::{alone, number, session, storage};
@@ -78,8 +78,8 @@ impl Trouble {
                 }
             }
             let context = format!("step {at}: {context}");
-            let step = some_step(&mut random, &model);
-            let wanted = whole(&model, &step);
+            let step = some_step(&mut random, &model, false);
+            let wanted = whole(&model, &step, &operation(at));
             let outcome = match &step {
                 Step::Reopen | Step::Kill => {
                     let closed = if matches!(step, Step::Reopen) {
@@ -91,7 +91,7 @@ impl Trouble {
                     store = self.reopen(&disk, &context);
                     closed
                 }
-                step => run(&mut store, &mut model, step),
+                step => run(&mut store, &mut model, step, &operation(at)),
             };
             counts.steps += 1;
             let Err(error) = outcome else {
@@ -323,7 +323,7 @@ fn filled(seed: u64) -> (SimulatedDisk, String) {
         let text = format!("words of {id} ").repeat(30);
         let add = Call::Add(vec![(id.clone(), text); 40]);
         for call in [session(&id), add] {
-            run(&mut store, &mut model, &Step::Call(call)).unwrap();
+            run(&mut store, &mut model, &Step::Call(call), "").unwrap();
         }
     }
     while store.index(1000).unwrap() {}

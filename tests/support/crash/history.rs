@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use chatstore::vfs::Storage;
 use chatstore::vfs::simulated::{History, SimulatedDisk};
-use chatstore::{Durability, Result};
+use chatstore::{Code, Durability, Result};
 
 use super::model::{Call, Model, WORDS};
 use super::store::{Store, first_error};
@@ -46,6 +46,10 @@ impl Random {
 #[derive(Debug, Clone)]
 pub enum Step {
     Call(Call),
+    /// A call with an operation id, which may be sent again.
+    Once(Call),
+    /// The last of those, sent again: it is done already.
+    Again,
     /// Calls in one transaction, with savepoints among them.
     Transaction {
         parts: Vec<Part>,
@@ -78,7 +82,9 @@ pub struct Recorded {
     pub seed: u64,
     pub durability: Durability,
     pub history: History,
-    /// What the store holds after so many steps.
+    /// What each step was; its number is in its operation id.
+    pub steps: Vec<Step>,
+    /// What the next owner finds in the store after so many steps.
     pub states: Vec<Rc<Model>>,
     pub dumps: Vec<Rc<str>>,
     /// How many operations the disk had seen when each step was acknowledged; step 0 is the opening.
@@ -115,26 +121,44 @@ pub fn record(seed: u64, steps: usize, durability: Durability, layer: Layer) -> 
         seed,
         durability,
         history: first.history(),
+        steps: Vec::new(),
         states: vec![Rc::new(model.clone())],
         dumps: vec![model.dump().into()],
         acknowledged_at: vec![first.operations()],
     };
-    for _ in 0..steps {
-        match some_step(&mut random, &model) {
+    let mut last_once = None;
+    for number in 1..=steps {
+        let step = some_step(&mut random, &model, true);
+        match &step {
             Step::Reopen => {
                 store.close()?;
                 store = Store::open(layer(disk.clone()), durability)?;
+                model = model.left();
             }
             Step::Kill => {
                 disk = disk.kill();
                 drop(store);
                 store = Store::open(layer(disk.clone()), durability)?;
+                model = model.left();
             }
-            step => run(&mut store, &mut model, &step)?,
+            Step::Once(call) => {
+                let before = model.clone();
+                let made = store.call_once(&before, call, &operation(number), 1)?;
+                model.apply_once(call, &made, &operation(number));
+                last_once = Some((number, before, call.clone()));
+            }
+            Step::Again => {
+                if let Some((number, before, call)) = &last_once {
+                    again(&mut store, &mut model, *number, before, call)?;
+                }
+            }
+            step => run(&mut store, &mut model, step, &operation(number))?,
         }
-        let dump = model.dump();
+        let left = model.left();
+        let dump = left.dump();
         let is_same = *dump == **recorded.dumps.last().expect("there is the empty store");
-        recorded.states.push(Rc::new(model.clone()));
+        recorded.steps.push(step);
+        recorded.states.push(Rc::new(left));
         recorded.dumps.push(if is_same {
             Rc::clone(recorded.dumps.last().expect("there is the empty store"))
         } else {
@@ -150,8 +174,34 @@ pub fn record(seed: u64, steps: usize, durability: Durability, layer: Layer) -> 
     Ok(recorded)
 }
 
+/// The operation id of a step.
+pub fn operation(number: usize) -> String {
+    format!("step {number}")
+}
+
+/// Sends a call again that was done, with ids as `before` it: it changes nothing, but that a reply which
+/// broke off goes on. What it gave may be gone since.
+pub fn again(
+    store: &mut Store,
+    model: &mut Model,
+    number: usize,
+    before: &Model,
+    call: &Call,
+) -> Result<()> {
+    match store.call_once(before, call, &operation(number), 2) {
+        Ok(_) => {
+            if let Call::Append { session, seq, .. } = call {
+                model.go_on(session, *seq);
+            }
+            Ok(())
+        }
+        Err(error) if matches!(error.code(), Code::NotFound | Code::StreamEnded) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
 /// Runs one step that leaves the store open. The model follows only where all of it was acknowledged.
-pub fn run(store: &mut Store, model: &mut Model, step: &Step) -> Result<()> {
+pub fn run(store: &mut Store, model: &mut Model, step: &Step, operation: &str) -> Result<()> {
     match step {
         Step::Call(call) => {
             let made = store.call(model, call)?;
@@ -179,7 +229,8 @@ pub fn run(store: &mut Store, model: &mut Model, step: &Step) -> Result<()> {
                 }
             }
             if *commit {
-                store.commit()?;
+                store.commit(operation)?;
+                inside.operations.insert(operation.to_owned());
                 *model = inside;
             } else {
                 store.roll_back()?;
@@ -192,13 +243,15 @@ pub fn run(store: &mut Store, model: &mut Model, step: &Step) -> Result<()> {
         Step::Rest => store.rest(),
         Step::Index(limit) => drop(store.index(*limit)?),
         Step::Read => drop(store.dump()?),
-        Step::Reopen | Step::Kill => unreachable!("both need the disk"),
+        Step::Once(_) | Step::Again | Step::Reopen | Step::Kill => {
+            unreachable!("they need more than the store")
+        }
     }
     Ok(())
 }
 
 /// What a step leaves where all of it took effect; ids that the store makes are `MADE`.
-pub fn whole(model: &Model, step: &Step) -> Model {
+pub fn whole(model: &Model, step: &Step, operation: &str) -> Model {
     let made = vec![MADE.to_owned(); 100];
     let mut whole = model.clone();
     match step {
@@ -217,6 +270,7 @@ pub fn whole(model: &Model, step: &Step) -> Model {
                     whole.apply(call, &made);
                 }
             }
+            whole.operations.insert(operation.to_owned());
         }
         _ => {}
     }
@@ -239,8 +293,11 @@ pub fn masked(dump: &str) -> String {
     dump.lines().map(line).collect::<Vec<_>>().join("\n")
 }
 
-pub fn some_step(random: &mut Random, model: &Model) -> Step {
+/// `with_clients`: with what needs clients that go and come, replies and calls that are sent again.
+pub fn some_step(random: &mut Random, model: &Model, with_clients: bool) -> Step {
     match random.below(100) {
+        42..=49 if with_clients => Step::Once(some_call(random, model, true)),
+        50..=52 if with_clients => Step::Again,
         0..=2 => Step::Reopen,
         3..=5 => Step::Kill,
         6..=13 => Step::Index(1 + random.below(20) as u32),
@@ -256,19 +313,20 @@ pub fn some_step(random: &mut Random, model: &Model) -> Step {
         }
         18..=29 => {
             let mut inside = model.clone();
-            let parts = (0..1 + random.below(5)).map(|_| some_part(random, &mut inside));
+            let parts =
+                (0..1 + random.below(5)).map(|_| some_part(random, &mut inside, with_clients));
             Step::Transaction {
                 parts: parts.collect(),
                 commit: random.below(4) > 0,
             }
         }
-        _ => Step::Call(some_call(random, model)),
+        _ => Step::Call(some_call(random, model, with_clients)),
     }
 }
 
 /// A part of a transaction, given what the parts before it leave.
-fn some_part(random: &mut Random, inside: &mut Model) -> Part {
-    let call = some_call(random, inside);
+fn some_part(random: &mut Random, inside: &mut Model, with_replies: bool) -> Part {
+    let call = some_call(random, inside, with_replies);
     let (keep, is_savepoint) = (random.below(2) == 0, random.below(3) == 0);
     if keep || !is_savepoint {
         // The ids that the store will give are not known yet; later parts name places only.
@@ -283,7 +341,7 @@ fn some_part(random: &mut Random, inside: &mut Model) -> Part {
 }
 
 /// A call that the store will not refuse.
-pub fn some_call(random: &mut Random, model: &Model) -> Call {
+pub fn some_call(random: &mut Random, model: &Model, with_replies: bool) -> Call {
     let kept: Vec<&String> = model
         .sessions
         .iter()
@@ -298,6 +356,9 @@ pub fn some_call(random: &mut Random, model: &Model) -> Call {
         };
     }
     let session = random.one_of(&kept).clone();
+    if with_replies && random.below(5) == 0 {
+        return some_piece_of_a_reply(random, model, session);
+    }
     let messages: Vec<i64> = model.sessions[&session].messages.keys().copied().collect();
     if messages.is_empty() || random.below(100) < 45 {
         return some_add(random, model);
@@ -352,6 +413,27 @@ pub fn some_call(random: &mut Random, model: &Model) -> Call {
                 }
             }
         },
+    }
+}
+
+/// The begin of a reply, or more of one that has not ended.
+fn some_piece_of_a_reply(random: &mut Random, model: &Model, session: String) -> Call {
+    let messages = model.sessions[&session].messages.iter();
+    let replies = messages.filter(|(_, message)| message.reply.is_some());
+    let replies: Vec<i64> = replies.map(|(seq, _)| *seq).collect();
+    if replies.is_empty() || random.below(8) == 0 {
+        return Call::Start { session };
+    }
+    let seq = random.one_of(&replies);
+    let text = some_text(random) + " ";
+    match random.below(4) {
+        0 => Call::End {
+            session,
+            seq,
+            text,
+            complete: random.below(2) == 0,
+        },
+        _ => Call::Append { session, seq, text },
     }
 }
 

@@ -16,8 +16,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use chatstore::vfs::simulated::SimulatedDisk;
 use chatstore::{Durability, Result};
 
-use history::{Layer, Random, Recorded, bare, record, seed_sqlite};
-use model::{Call, WORDS};
+use history::{Layer, Random, Recorded, Step, bare, operation, record, seed_sqlite};
+use model::{Call, Model, WORDS};
 use store::Store;
 
 /// Runs the tests of one program one after the other: SQLite's randomness is the process's.
@@ -290,6 +290,36 @@ impl<'h> Expected<'h> {
         )))
     }
 
+    /// What was sent last and has an operation id, sent again: what is there is not done again, what is
+    /// not there is done now.
+    fn send_again(self, store: &mut Store, model: &mut Model, steps: usize) -> Result<()> {
+        let Some(last) = steps.checked_sub(1) else {
+            return Ok(());
+        };
+        let before = &self.recorded.states[last];
+        match &self.recorded.steps[last] {
+            Step::Once(call) => history::again(store, model, steps, before, call)?,
+            Step::Transaction { commit: true, .. } => {
+                let was_done = store.has_committed(&operation(steps))?;
+                assert!(was_done, "a commit that is there is not known");
+            }
+            _ => {}
+        }
+        match self.recorded.steps.get(steps) {
+            Some(Step::Once(call)) => {
+                let before = model.clone();
+                let made = store.call_once(&before, call, &operation(steps + 1), 2)?;
+                model.apply_once(call, &made, &operation(steps + 1));
+            }
+            Some(Step::Transaction { commit: true, .. }) => {
+                let was_done = store.has_committed(&operation(steps + 1))?;
+                assert!(!was_done, "a commit that is not there passes for done");
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// That search agrees with the texts, and that the store takes what comes next.
     fn use_further(
         self,
@@ -299,8 +329,9 @@ impl<'h> Expected<'h> {
     ) -> Result<std::result::Result<(), Wrong>> {
         let mut model = (*self.recorded.states[steps]).clone();
         let mut random = Random::new(seed);
+        self.send_again(store, &mut model, steps)?;
         for _ in 0..3 {
-            let call = history::some_call(&mut random, &model);
+            let call = history::some_call(&mut random, &model, true);
             let made = store.call(&model, &call)?;
             model.apply(&call, &made);
         }

@@ -63,12 +63,31 @@ pub enum Call {
         session: String,
         permanent: bool,
     },
+    /// A reply under way, after its session's head.
+    Start {
+        session: String,
+    },
+    /// More of a reply that is under way, or that broke off.
+    Append {
+        session: String,
+        seq: i64,
+        text: String,
+    },
+    /// The rest of a reply: it is complete, or given up.
+    End {
+        session: String,
+        seq: i64,
+        text: String,
+        complete: bool,
+    },
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     pub bots: BTreeMap<String, String>,
     pub sessions: BTreeMap<String, Rc<Session>>,
+    /// Ids of the writes that are on record.
+    pub operations: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -86,12 +105,48 @@ pub struct Message {
     pub parent: Option<i64>,
     pub text: String,
     pub in_trash: bool,
+    pub status: &'static str,
+    pub reply: Option<Reply>,
+}
+
+/// A reply under way.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply {
+    pub next_number: i64,
+    pub broke_off: bool,
 }
 
 impl Model {
+    /// As the next owner finds it: the clients of this one are gone, and their replies broke off.
+    pub fn left(&self) -> Self {
+        let mut left = self.clone();
+        for session in left.sessions.values_mut() {
+            let is_under_way =
+                |message: &Message| message.reply.is_some_and(|reply| !reply.broke_off);
+            if !session.messages.values().any(is_under_way) {
+                continue;
+            }
+            for message in Rc::make_mut(session).messages.values_mut() {
+                if is_under_way(message)
+                    && let Some(reply) = &mut message.reply
+                {
+                    reply.broke_off = true;
+                    message.status = "incomplete";
+                }
+            }
+        }
+        left
+    }
+
     /// The id of a message that a call names.
     pub fn id(&self, session: &str, seq: i64) -> &str {
         &self.sessions[session].messages[&seq].id
+    }
+
+    /// The number that the next delta of a reply has.
+    pub fn next_number(&self, session: &str, seq: i64) -> i64 {
+        let message = &self.sessions[session].messages[&seq];
+        message.reply.map_or(0, |reply| reply.next_number)
     }
 
     /// Takes a call that the store has answered; `made` are the ids of the messages it made.
@@ -132,7 +187,11 @@ impl Model {
                 session.add(&made[0], parent, text);
             }
             Call::Update { session, seq, text } => {
-                self.session(session).message(*seq).text.clone_from(text)
+                let message = self.session(session).message(*seq);
+                message.text.clone_from(text);
+                if message.reply.take().is_some() {
+                    message.status = "incomplete";
+                }
             }
             Call::SwitchTo { session, seq } => {
                 let session = self.session(session);
@@ -168,6 +227,48 @@ impl Model {
                     message.in_trash = true;
                 }
             }
+            Call::Start { session } => {
+                let session = self.session(session);
+                let seq = session.next_seq;
+                session.add(&made[0], session.head, "");
+                let message = session.message(seq);
+                message.status = "streaming";
+                message.reply = Some(Reply {
+                    next_number: 0,
+                    broke_off: false,
+                });
+            }
+            Call::Append { session, seq, text } => self.session(session).append(*seq, text),
+            Call::End {
+                session,
+                seq,
+                text,
+                complete,
+            } => {
+                let session = self.session(session);
+                session.append(*seq, text);
+                let message = session.message(*seq);
+                message.reply = None;
+                message.status = if *complete { "complete" } else { "incomplete" };
+            }
+        }
+    }
+
+    /// As [`Self::apply`], of a call with an operation id.
+    pub fn apply_once(&mut self, call: &Call, made: &[String], operation: &str) {
+        self.apply(call, made);
+        // Deltas are numbered, and need no record.
+        if !matches!(call, Call::Append { .. }) {
+            self.operations.insert(operation.to_owned());
+        }
+    }
+
+    /// The client of a reply is there after all.
+    pub fn go_on(&mut self, session: &str, seq: i64) {
+        let message = self.session(session).message(seq);
+        if let Some(reply) = &mut message.reply {
+            reply.broke_off = false;
+            message.status = "streaming";
         }
     }
 
@@ -207,16 +308,27 @@ impl Model {
         for (id, session) in &self.sessions {
             let active = session.active_path();
             for (seq, message) in &session.messages {
+                let reply = message.reply.map_or_else(String::new, |reply| {
+                    format!(
+                        " reply={}/{}",
+                        reply.next_number,
+                        i32::from(reply.broke_off)
+                    )
+                });
                 let _ = writeln!(
                     dump,
-                    "message {id} {seq} {} parent={} active={} trash={} {}",
+                    "message {id} {seq} {} parent={} active={} trash={} {} {}{reply}",
                     message.id,
                     message.parent.unwrap_or(0),
                     i32::from(active.contains(seq)),
                     i32::from(message.in_trash),
+                    message.status,
                     message.text,
                 );
             }
+        }
+        for id in &self.operations {
+            let _ = writeln!(dump, "operation {id}");
         }
         dump
     }
@@ -244,6 +356,8 @@ impl Session {
             parent,
             text: text.to_owned(),
             in_trash: false,
+            status: "complete",
+            reply: None,
         };
         self.messages.insert(self.next_seq, message);
         self.head = Some(self.next_seq);
@@ -254,6 +368,17 @@ impl Session {
         self.messages
             .get_mut(&seq)
             .expect("a call names a message there is")
+    }
+
+    /// One delta more.
+    fn append(&mut self, seq: i64, text: &str) {
+        let message = self.message(seq);
+        message.text += text;
+        message.status = "streaming";
+        let reply = message.reply.as_mut();
+        let reply = reply.expect("a call names a reply that has not ended");
+        reply.next_number += 1;
+        reply.broke_off = false;
     }
 
     fn active_path(&self) -> BTreeSet<i64> {

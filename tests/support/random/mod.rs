@@ -1,20 +1,28 @@
 //! Many clients at random over one engine, held against a plain model.
 //!
 //! ```text
-//!  acts.rs    what happens: calls, steps, time, clients that go and come, faults, crashes
-//!  mod.rs     what is under way, and what each answer says of the store    ── the engine
-//!  states.rs  the states that the store may be in
-//!  model.rs   what a store in such a state holds and answers; calls.rs words it
+//!  acts.rs, failures.rs   what happens: calls, clients that go and come, faults, crashes
+//!  choice.rs, calls.rs    which calls, and how each is put to the engine
+//!  mod.rs, time.rs        what is under way, and what each answer says of the store    ── the engine
+//!  states.rs              the states that the store may be in
+//!  model.rs, effects.rs,  what a store in such a state holds and answers
+//!  answers.rs, words.rs
 //! ```
 //!
 //! Holds after each answer: it is what the model answers at that place in the order of commits. What
 //! was acknowledged is there, what answered `not-applied` is not, `unknown` is one of both as a whole,
 //! a snapshot shows the state that it began with, and whatever was sent settles.
 
-pub mod acts;
+mod acts;
+mod answers;
 mod calls;
+mod choice;
+mod effects;
+mod failures;
 mod model;
 mod states;
+mod time;
+mod words;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -23,9 +31,10 @@ use chatstore::model::Message;
 use chatstore::vfs::simulated::SimulatedDisk;
 use chatstore::{Code, Engine, Error, Outcome, Reply, Request, Result};
 
-use self::calls::{Read, Write, lines, made_id};
+use self::calls::{Read, Write};
 use self::model::Model;
 use self::states::{Sent, States};
+use self::words::{lines, made_id};
 use crate::crash::history::{Random, seed_sqlite};
 
 const PATH: &str = "chats.sqlite";
@@ -33,8 +42,6 @@ const CLIENTS: u32 = 5;
 /// Connections of the pool: few, so that some wait.
 const POOL: usize = 2;
 const ACQUIRE_TIMEOUT_MS: f64 = 15_000.0;
-/// How long clients have to come back after the file was opened.
-const RETURN_WITHIN_MS: f64 = 2_000.0;
 /// Lines that a failure shows of what came before it.
 const LOG_LINES: usize = 60;
 
@@ -503,84 +510,6 @@ impl World {
                 None
             }
         }
-    }
-
-    // Time.
-
-    /// One step. Gives when the engine wants the next.
-    fn step(&mut self) -> Option<f64> {
-        let now_ms = self.now_ms;
-        let next_ms = self.engine().step(now_ms);
-        self.look();
-        let late = self
-            .waiting
-            .iter()
-            .find(|(_, waiting)| waiting.deadline_ms <= now_ms);
-        assert!(
-            late.is_none(),
-            "call {:?} has not settled in time",
-            late.map(|(id, _)| id)
-        );
-        if self.transaction.is_none() {
-            self.replies_break_off();
-        }
-        next_ms
-    }
-
-    /// As the engine does where nobody holds the writer.
-    fn replies_break_off(&mut self) {
-        let gone = std::mem::take(&mut self.gone);
-        let mut is_over = false;
-        if let Some(until_ms) = self.return_until_ms {
-            if until_ms == f64::NEG_INFINITY {
-                self.return_until_ms = Some(self.now_ms + RETURN_WITHIN_MS);
-            } else if until_ms <= self.now_ms {
-                self.return_until_ms = None;
-                is_over = true;
-            }
-        }
-        if gone.is_empty() && !is_over {
-            return;
-        }
-        let connected: Vec<String> = (1..=CLIENTS)
-            .filter(|client| self.connected[*client as usize])
-            .map(name_of)
-            .collect();
-        let broken = self.committed.map(|model| {
-            model.break_off(|name| {
-                let is_there = connected.iter().any(|known| known == name);
-                gone.iter().any(|lost| lost == name) || (is_over && !is_there)
-            });
-        });
-        // What fails here is done when the file is opened next.
-        let states = if self.is_failing {
-            self.committed.clone().or(&broken)
-        } else {
-            broken
-        };
-        self.commit(states);
-    }
-
-    /// Steps for as long as the engine has something to do now: then only who has to waits.
-    fn settle(&mut self) {
-        for _ in 0..10_000 {
-            match self.step() {
-                Some(next_ms) if next_ms <= self.now_ms => {}
-                _ => {
-                    let is_held = self.transaction.is_some();
-                    let is_full = self.snapshots.len() == POOL;
-                    for (id, waiting) in &self.waiting {
-                        let may_wait = match waiting.what {
-                            What::Snapshot { is_indexed, .. } => is_full || (is_indexed && is_held),
-                            _ => is_held,
-                        };
-                        assert!(may_wait, "call {id} waits for nothing");
-                    }
-                    return;
-                }
-            }
-        }
-        panic!("the engine does not come to rest");
     }
 }
 
