@@ -557,3 +557,35 @@ fn records_that_cannot_be_dropped_are_kept_and_dropped_later() {
         assert_eq!(clients.ids(0, "s").unwrap(), ["a"]);
     }
 }
+
+#[test]
+fn what_a_relaxed_store_acknowledged_after_it_was_opened_outlives_any_failure() {
+    let forgets = Fault::LosesUnsynced;
+    let fails_whole = Fault::Fails(VfsErrorCode::IoWrite);
+    for (seed, (on, fault)) in [
+        (On::Write, fails_whole),
+        // The commit is in the log, and nobody was told so.
+        (
+            On::Write,
+            Fault::WritesOnly(usize::MAX, VfsErrorCode::IoWrite),
+        ),
+        (On::Sync, forgets),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let disk = SimulatedDisk::new(seed as u64);
+        let mut clients = Clients::on(disk.clone(), Durability::Relaxed.into());
+        clients.call(0, new_session("s")).unwrap();
+        run_out(&mut clients);
+        for id in ["a", "b", "c"] {
+            clients.call(0, add("s", id, "text")).unwrap();
+        }
+        disk.fail(fails(on, LOG, 1, fault));
+        let call = clients.send(1, 0, add("s", "d", "text"));
+        run_out(&mut clients);
+        clients.result(call).unwrap();
+        assert_eq!(clients.ids(0, "s").unwrap(), ["a", "b", "c", "d"]);
+        assert_eq!(reopened(&disk).ids(0, "s").unwrap(), ["a", "b", "c", "d"]);
+    }
+}

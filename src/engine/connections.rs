@@ -68,16 +68,24 @@ impl File {
         })
     }
 
-    /// Opens the connections; the first of them recovers what a killed owner has left. What a failed
-    /// flush has left is cut off before: it may be on the disk, or not, and must not be found.
+    /// Opens the connections; the first of them recovers what a killed owner has left. What a failure
+    /// has left is cut off before, where nobody was told that it is kept: it may be on the disk, or not,
+    /// and must not be found.
     pub(super) fn connect(&self) -> Result<Connections> {
-        self.vfs.cut_unflushed(&self.path).map_err(|error| {
+        let cut = match self.durability {
+            Durability::Strict => self.vfs.cut_unflushed(&self.path),
+            Durability::Relaxed | Durability::Memory => self.vfs.cut_torn(&self.path),
+        };
+        let prepared = cut.and_then(|()| self.vfs.write_wal_again(&self.path));
+        if let Err(error) = prepared
+            && error.code() != VfsErrorCode::Full
+        {
             let told = format!(
-                "what a failed flush has left of the log could not be cut off: {}",
+                "what a failure has left of the log could not be cut off: {}",
                 error.message()
             );
-            Error::new(Code::IoError, told).with("sqliteCode", error.raw_code())
-        })?;
+            return Err(Error::new(Code::IoError, told).with("sqliteCode", error.raw_code()));
+        }
         self.try_connect().map_err(|error| self.explain(error))
     }
 

@@ -19,6 +19,7 @@ use rsqlite_vfs::{
 
 use super::VfsOptions;
 use super::checksum::PageChecks;
+use super::disk::DiskFile;
 use super::figures::Counter;
 use super::locks::HandleId;
 use super::memory::MemoryFile;
@@ -122,6 +123,15 @@ impl Instance {
             .borrow_mut()
             .insert(path.into(), Rc::downgrade(&file));
         Ok(file)
+    }
+
+    /// A file that is not open, for the moment and without what lies over files of its kind; nothing
+    /// where it is for reading only.
+    pub fn open_unshared(&self, path: &str, kind: FileKind) -> VfsResult<Option<Box<dyn RawFile>>> {
+        let options = OpenOptions::new(OpenAccess::ReadWrite, kind);
+        let (raw, read_only) = self.open_raw(path, options)?;
+        let file = || Box::new(DiskFile::new(raw, Rc::clone(&self.counter))) as Box<dyn RawFile>;
+        Ok((!read_only).then(file))
     }
 
     /// Opens for writing even where only reading is asked, since a handle that

@@ -49,7 +49,7 @@ pub enum On {
 pub enum Fault {
     /// The call fails and has done nothing.
     Fails(VfsErrorCode),
-    /// A write puts only so many bytes into the file, then fails.
+    /// A write puts only so many bytes into the file, or all where it has no more, then fails.
     WritesOnly(usize, VfsErrorCode),
     /// A sync fails; a part of the data is forgotten although reads still show it.
     LosesUnsynced,
@@ -371,10 +371,9 @@ impl RawFile for SimulatedFile {
         self.disk.call(On::Write, &self.path, |disk, fault| {
             let fitting = disk.fitting(self.file, offset_bytes, bytes.len());
             let (count, code) = match fault {
-                Some(Fault::WritesOnly(count, code)) if count < bytes.len() => {
-                    (count.min(fitting), code)
-                }
-                _ => (fitting, VfsErrorCode::Full),
+                Some(Fault::WritesOnly(count, code)) => (count.min(fitting), Some(code)),
+                _ if fitting < bytes.len() => (fitting, Some(VfsErrorCode::Full)),
+                _ => (fitting, None),
             };
             if count > 0 {
                 disk.record(Operation::Write {
@@ -383,7 +382,7 @@ impl RawFile for SimulatedFile {
                     bytes: bytes[..count].into(),
                 });
             }
-            if count < bytes.len() {
+            if let Some(code) = code {
                 let what = format!("took {count} of {} bytes", bytes.len());
                 return Err(error(code, On::Write, &self.path, &what));
             }

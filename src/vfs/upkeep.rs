@@ -8,9 +8,11 @@ use rsqlite_vfs::{FileKind, OpenAccess, OpenOptions, VfsError, VfsErrorCode, Vfs
 
 use super::Vfs;
 use super::checksum::{self, ChecksumPolicy, DamagedPages};
-use super::figures::Figures;
+use super::figures::{Figures, as_u64};
 use super::instance::{Instance, Store};
 use super::shared_file::SharedFile;
+use super::storage::RawFile;
+use super::wal_space::Unflushed;
 
 impl Vfs {
     /// What reached the storage since this VFS was registered.
@@ -51,30 +53,76 @@ impl Vfs {
     ///
     /// `SQLITE_BUSY` where a connection has the WAL open; those of cutting and flushing.
     pub fn cut_unflushed(&self, path: &str) -> VfsResult<()> {
-        self.run(VfsErrorCode::IoTruncate, |instance| {
-            let path = wal_path(&instance.full_path(path)?);
-            if instance.open_file(&path).is_some() {
-                return Err(VfsError::new(
-                    VfsErrorCode::Busy,
-                    format!("{path:?} is open; close its connections before it is cut").into(),
-                ));
-            }
-            let Some(flushed_bytes) = instance.unflushed(&path).from() else {
+        self.with_closed_wal(path, |instance, path, unflushed| {
+            let Some(flushed_bytes) = unflushed.from() else {
                 return Ok(());
             };
+            with_file(instance, path, FileKind::Wal, |file| {
+                file.with_raw(VfsErrorCode::IoTruncate, |raw| cut_to(raw, flushed_bytes))?;
+                file.sync(instance, false)
+            })
+        })
+    }
+
+    /// Cuts the WAL of a database to what was written of it without an error.
+    ///
+    /// As [`Vfs::cut_unflushed`], for an owner that acknowledges what is not flushed. The cut is not
+    /// flushed either.
+    ///
+    /// # Errors
+    ///
+    /// As [`Vfs::cut_unflushed`].
+    pub fn cut_torn(&self, path: &str) -> VfsResult<()> {
+        self.with_closed_wal(path, |instance, path, unflushed| {
+            let Some(torn_from) = unflushed.torn_from() else {
+                return Ok(());
+            };
+            with_file(instance, path, FileKind::Wal, |file| {
+                file.with_raw(VfsErrorCode::IoTruncate, |raw| cut_to(raw, torn_from))
+            })
+        })
+    }
+
+    /// Writes the WAL of a database once more, as it is, where there is one and it may be written to.
+    ///
+    /// For a new owner: a flush that failed may have dropped bytes that can be read all the same. The
+    /// next flush would not bring them to the disk, and a checkpoint relies on them. It is not flushed.
+    ///
+    /// # Errors
+    ///
+    /// `SQLITE_BUSY` where a connection has the WAL open; those of reading and writing.
+    pub fn write_wal_again(&self, path: &str) -> VfsResult<()> {
+        self.run(VfsErrorCode::IoWrite, |instance| {
+            let path = wal_path(&instance.full_path(path)?);
+            expect_closed(instance, &path)?;
+            if !instance.storage.exists(&path)? {
+                return Ok(());
+            }
+            match instance.open_unshared(&path, FileKind::Wal)? {
+                Some(mut raw) => write_again(&mut *raw),
+                None => Ok(()),
+            }
+        })
+    }
+
+    /// Runs an action on a WAL that is there and not open.
+    fn with_closed_wal(
+        &self,
+        path: &str,
+        action: impl FnOnce(&Instance, &str, &Unflushed) -> VfsResult<()>,
+    ) -> VfsResult<()> {
+        self.run(VfsErrorCode::IoTruncate, |instance| {
+            let path = wal_path(&instance.full_path(path)?);
+            expect_closed(instance, &path)?;
+            let unflushed = instance.unflushed(&path);
+            if unflushed.from().is_none() && unflushed.torn_from().is_none() {
+                return Ok(());
+            }
             if !instance.storage.exists(&path)? {
                 // SQLite deletes a log that it is done with. It must not come back.
                 return instance.storage.sync_directory(&path);
             }
-            with_file(instance, &path, FileKind::Wal, |file| {
-                file.with_raw(VfsErrorCode::IoTruncate, |raw| {
-                    if raw.size_bytes()? > flushed_bytes {
-                        raw.truncate(flushed_bytes)?;
-                    }
-                    Ok(())
-                })?;
-                file.sync(instance, false)
-            })
+            action(instance, &path, &unflushed)
         })
     }
 
@@ -198,6 +246,36 @@ impl Vfs {
         }
         result
     }
+}
+
+fn cut_to(raw: &mut dyn RawFile, size_bytes: u64) -> VfsResult<()> {
+    if raw.size_bytes()? > size_bytes {
+        raw.truncate(size_bytes)?;
+    }
+    Ok(())
+}
+
+fn write_again(raw: &mut dyn RawFile) -> VfsResult<()> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut at = 0;
+    loop {
+        let read = raw.read_at(&mut buffer, at)?;
+        if read == 0 {
+            return Ok(());
+        }
+        raw.write_at(&buffer[..read], at)?;
+        at += as_u64(read);
+    }
+}
+
+fn expect_closed(instance: &Instance, path: &str) -> VfsResult<()> {
+    if instance.open_file(path).is_none() {
+        return Ok(());
+    }
+    Err(VfsError::new(
+        VfsErrorCode::Busy,
+        format!("{path:?} is open; close its connections first").into(),
+    ))
 }
 
 /// The name that SQLite gives to a database's WAL.

@@ -25,30 +25,51 @@ const MOST_AHEAD_BYTES: u64 = 1024 * 1024;
 /// before is in the database. So what lies before this position is what was
 /// flushed of the present generation.
 #[derive(Default)]
-pub(super) struct Unflushed(Cell<Option<u64>>);
+pub(super) struct Unflushed {
+    from: Cell<Option<u64>>,
+    torn_from: Cell<Option<u64>>,
+}
 
 impl Unflushed {
-    /// Everything there is counts as flushed.
+    /// Everything there is counts as written and flushed.
     pub fn reset(&self) {
-        self.0.set(None);
+        self.from.set(None);
+        self.torn_from.set(None);
     }
 
     /// The position, or `None` where all is flushed.
     pub fn from(&self) -> Option<u64> {
-        self.0.get()
+        self.from.get()
+    }
+
+    /// Where a write failed that no other has replaced: what stands there was never acknowledged.
+    pub fn torn_from(&self) -> Option<u64> {
+        self.torn_from.get()
     }
 
     fn written(&self, offset_bytes: u64) {
-        let from = self
-            .0
-            .get()
-            .map_or(offset_bytes, |from| from.min(offset_bytes));
-        self.0.set(Some(from));
+        lower(&self.from, offset_bytes);
+    }
+
+    fn torn(&self, offset_bytes: u64) {
+        lower(&self.torn_from, offset_bytes);
+    }
+
+    fn replaced(&self, offset_bytes: u64) {
+        let torn_from = self.torn_from.get();
+        self.torn_from
+            .set(torn_from.filter(|from| *from < offset_bytes));
     }
 
     fn cut(&self, size_bytes: u64) {
-        self.0.set(self.0.get().map(|from| from.min(size_bytes)));
+        for position in [&self.from, &self.torn_from] {
+            position.set(position.get().map(|from| from.min(size_bytes)));
+        }
     }
+}
+
+fn lower(position: &Cell<Option<u64>>, to: u64) {
+    position.set(Some(position.get().map_or(to, |from| from.min(to))));
 }
 
 /// A WAL in its file.
@@ -128,7 +149,10 @@ impl RawFile for WalSpace {
         // Before the attempt: a part of it may arrive.
         self.unflushed.written(offset_bytes);
         self.size_bytes = None;
-        self.inner.write_at(bytes, offset_bytes)?;
+        self.inner
+            .write_at(bytes, offset_bytes)
+            .inspect_err(|_| self.unflushed.torn(offset_bytes))?;
+        self.unflushed.replaced(offset_bytes);
         let end = offset_bytes + as_u64(bytes.len());
         self.size_bytes = Some(size_bytes.max(end));
         // Not behind a header that begins the log anew: until it is flushed, the cut before it may be
@@ -152,7 +176,7 @@ impl RawFile for WalSpace {
     fn sync(&mut self, _data_only: bool) -> VfsResult<()> {
         // Its times say nothing, and they would have to be written at each commit.
         self.inner.sync(true)?;
-        self.unflushed.reset();
+        self.unflushed.from.set(None);
         Ok(())
     }
 
