@@ -559,29 +559,22 @@ fn records_that_cannot_be_dropped_are_kept_and_dropped_later() {
 }
 
 #[test]
-fn what_a_relaxed_store_acknowledged_after_it_was_opened_outlives_any_failure() {
-    let forgets = Fault::LosesUnsynced;
-    let fails_whole = Fault::Fails(VfsErrorCode::IoWrite);
-    for (seed, (on, fault)) in [
-        (On::Write, fails_whole),
+fn what_a_relaxed_store_acknowledged_outlives_a_write_and_a_flush_that_fail() {
+    for (seed, write_fault) in [
+        Fault::Fails(VfsErrorCode::IoWrite),
         // The commit is in the log, and nobody was told so.
-        (
-            On::Write,
-            Fault::WritesOnly(usize::MAX, VfsErrorCode::IoWrite),
-        ),
-        (On::Sync, forgets),
+        Fault::WritesOnly(usize::MAX, VfsErrorCode::IoWrite),
     ]
     .into_iter()
     .enumerate()
     {
         let disk = SimulatedDisk::new(seed as u64);
-        let mut clients = Clients::on(disk.clone(), Durability::Relaxed.into());
-        clients.call(0, new_session("s")).unwrap();
-        run_out(&mut clients);
+        let mut clients = store_on(&disk, Durability::Relaxed);
         for id in ["a", "b", "c"] {
             clients.call(0, add("s", id, "text")).unwrap();
         }
-        disk.fail(fails(on, LOG, 1, fault));
+        disk.fail(fails(On::Write, LOG, 1, write_fault));
+        disk.fail(fails(On::Sync, LOG, 1, Fault::LosesUnsynced));
         let call = clients.send(1, 0, add("s", "d", "text"));
         run_out(&mut clients);
         clients.result(call).unwrap();
