@@ -112,9 +112,15 @@ function makeWriter(random) {
       if (chance < 0.08) text += chance < 0.01 ? '.\n' : '.';
       text += ` ${kind !== undefined && chance > 0.92 ? pick(kind) : vocabulary[zipf()]}`;
     }
-    return text.length > longest_characters ? cut(text, longest_characters) : text;
+    return inOnePiece(text.length > longest_characters ? cut(text, longest_characters) : text);
   };
 }
+
+/**
+ * As texts come from a network or a parser. Engines keep what was put together as its pieces until somebody reads
+ * it: whoever stores it would do that within the time of the row.
+ */
+const inOnePiece = (text) => Buffer.from(text).toString();
 
 /** An id of the shape and length of a UUID that grows with time, as people use them. */
 function idOf(prefix, number, random) {

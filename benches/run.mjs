@@ -117,7 +117,7 @@ export class Runner {
     const folder = copy || own ? scratch : this.#base(contestant, size);
     if (own) mkdirSync(scratch);
     if (copy) {
-      cpSync(this.#base(contestant, size), scratch, { recursive: true });
+      cpSync(this.#base(contestant, size), scratch, { recursive: true, preserveTimestamps: true });
       // What the copy left to be written must not be paid for by the first flush that is measured.
       for (const file of filesIn(scratch)) {
         const descriptor = openSync(file, 'r+');
