@@ -25,8 +25,13 @@ const wasm_features = [
   'reference-types',
   'sign-ext',
 ];
-// Measured: reads are 4 to 10 percent faster than at -O1.
-const wasm_opt_args = ['-O3', ...wasm_features.map((name) => `--enable-${name}`)];
+// Measured: reads are 4 to 10 percent faster than at -O1. Long functions that have one caller stay by themselves:
+// no slower, and 14 KiB less once it is compressed.
+const wasm_opt_args = [
+  '-O3',
+  '--one-caller-inline-max-function-size=50',
+  ...wasm_features.map((name) => `--enable-${name}`),
+];
 
 /** A worker is found by its address, from either module system: one file serves both. */
 const es_modules = { 'js/index.ts': 'dist/index.js', 'js/node/worker.ts': 'dist/worker.js' };
