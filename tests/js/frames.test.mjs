@@ -111,23 +111,60 @@ test('what is no message of the protocol is an error with a code', () => {
   }
 });
 
+const rounds = Number(process.env.CHATSTORE_ROUNDS ?? 5_000);
+
 test('random bytes, and messages with some bytes changed, end in an error or in a message, never in a crash', (t) => {
   t.diagnostic(`seed ${seed}; CHATSTORE_TEST_SEED=${seed} makes the same bytes again`);
   const chance = seeded(seed);
+  const small = answers.filter((answer) => (answer.reply?.length ?? 0) < 1000);
   let errors = 0;
-  for (let round = 0; round < 5_000; round++) {
-    const source = messages[Math.floor(chance() * messages.length)];
+  for (let round = 0; round < rounds; round++) {
+    const [sources, check] = chance() < 0.5 ? [messages, checkToHost] : [small, checkFromHost];
+    const source = sources[Math.floor(chance() * sources.length)];
     let body = Buffer.from(serialize(source));
     if (round % 2 === 0) body = Buffer.from(Array.from({ length: Math.floor(chance() * 200) }, () => chance() * 256));
     else for (let i = 0; i <= chance() * 4; i++) body[Math.floor(chance() * body.length)] = chance() * 256;
     const length = Buffer.alloc(4);
     length.writeUInt32LE(body.length);
     try {
-      new FrameReader(MAX_FRAME_BYTES).push(Buffer.concat([length, body]), (message) => checkToHost(message));
+      new FrameReader(MAX_FRAME_BYTES).push(Buffer.concat([length, body]), (message) => check(message));
     } catch (error) {
       assert.equal(error.name, 'ChatStoreError', `round ${round} of seed ${seed}: ${error.stack}`);
       errors++;
     }
   }
-  assert.ok(errors > 2_500, String(errors));
+  assert.ok(errors > rounds / 2, String(errors));
+});
+
+test('a stream with wrong lengths, or cut short, ends in an error or waits, and keeps no more than its limit', (t) => {
+  t.diagnostic(`seed ${seed}; CHATSTORE_TEST_SEED=${seed} makes the same bytes again`);
+  const chance = seeded(seed);
+  const below = (bound) => Math.floor(chance() * bound);
+  const whole = Buffer.concat(messages.flatMap((message) => encodeFrame(message)));
+  const lengths = [0, 1, 4_096, 4_097, 0x7fffffff, 0x80000000, 0xffffffff];
+  const outcomes = { error: 0, waits: 0 };
+  for (let round = 0; round < rounds; round++) {
+    const bytes = Buffer.from(whole);
+    // The first length, or one that some of the bytes are taken for.
+    bytes.writeUInt32LE(lengths[below(lengths.length)], chance() < 0.5 ? 0 : below(bytes.length - 4));
+    const stream = bytes.subarray(0, below(bytes.length + 1));
+    const reader = new FrameReader(4_096);
+    let came = 0;
+    try {
+      for (let at = 0; at < stream.length;) {
+        const size = 1 + below(300);
+        reader.push(stream.subarray(at, at + size), (message) => {
+          came++;
+          checkToHost(message);
+        });
+        at += size;
+      }
+      outcomes.waits++;
+    } catch (error) {
+      assert.equal(error.name, 'ChatStoreError', `round ${round} of seed ${seed}: ${error.stack}`);
+      outcomes.error++;
+    }
+    assert.ok(came <= messages.length, `round ${round} of seed ${seed}: ${came} messages`);
+  }
+  assert.ok(outcomes.error > 0 && outcomes.waits > 0, JSON.stringify(outcomes));
 });

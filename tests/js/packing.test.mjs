@@ -234,28 +234,76 @@ test('lengths that do not fill their block, or other characters in the ASCII blo
   assert.throws(() => rows.readTree(other, readTextInNode), { code: 'INTERNAL' });
 });
 
-test('a damaged reply never gives anything but a typed error or a page', () => {
-  const whole = messagesReply();
-  const chance = seeded(7);
-  const outcomes = { page: 0, error: 0 };
-  for (let round = 0; round < 20_000; round++) {
-    const damaged = whole.slice();
-    const flips = 1 + Math.floor(chance() * 3);
-    for (let i = 0; i < flips; i++) {
-      // Half of the damage goes to the header, the modes and the lengths, where it hurts most.
-      const end = chance() < 0.5 ? Math.min(300, whole.length) : whole.length;
-      damaged[Math.floor(chance() * end)] = Math.floor(chance() * 256);
-    }
-    try {
-      rows.readMessages(damaged, chance() < 0.5 ? readTextInNode : rows.readTextAnywhere);
-      outcomes.page++;
-    } catch (error) {
-      outcomes.error++;
-      if (!['INTERNAL', 'CORRUPT'].includes(error.code)) throw error;
-    }
+/** The rows of a query, packed as the core does. */
+function queryReply() {
+  const parts = [];
+  const u32 = (value) => parts.push(Buffer.from(Uint32Array.of(value).buffer));
+  const text = (value) => {
+    u32(Buffer.byteLength(value));
+    parts.push(Buffer.from(value));
+  };
+  for (const value of [7, 3, 2]) u32(value);
+  for (const name of ['text', 'number']) text(name);
+  for (const value of ['', 'ä\0', 'plain']) {
+    parts.push(Buffer.from([3]));
+    text(value);
+    parts.push(Buffer.from([1]), Buffer.from(Float64Array.of(1.5).buffer));
   }
-  assert.ok(outcomes.error > 1000 && outcomes.page > 100, JSON.stringify(outcomes));
-});
+  return Uint8Array.from(Buffer.concat(parts));
+}
+
+const one = (values) => values.map((value) => [value]);
+const kinds = {
+  readBots: reply(1, 1, one([1, 2, null]), one(['b', 'Ada', null, 'é', null, '{}', '[1]'])),
+  readSessions: reply(
+    2,
+    1,
+    one([1, 2, 3, 4, 5, 6, null]),
+    one(['s', 'b', 'title', 'active', '["a"]', 'm', null, null, 'é', null]),
+  ),
+  readMessages: messagesReply(),
+  readHits: reply(4, 1, one([-1.5, 3, 9]), one(['m', 's', null, 'user', null, 'é \u0002one\u0003'])),
+  readTree: reply(5, 1, one([1, 1, 1, null]), one(['m', 'é', 'user', 'complete', 'preview'])),
+  readCount: reply(6, 1, one([1, 2, 3]), []),
+  readQueryRows: queryReply(),
+};
+
+const rounds = Number(process.env.CHATSTORE_ROUNDS ?? 6_000);
+const seed = Number(process.env.CHATSTORE_SEED ?? 7);
+
+for (const [read, whole] of Object.entries(kinds)) {
+  test(`a damaged reply never gives ${read} anything but a typed error or rows`, (t) => {
+    t.diagnostic(`CHATSTORE_SEED=${seed} makes the same bytes again`);
+    const chance = seeded(seed);
+    const below = (bound) => Math.floor(chance() * bound);
+    const words = [0, 1, 2, 255, 65_536, 1_000_000, 0x7fffffff, 0x80000000, 0xfffffffe, none];
+    const outcomes = { rows: 0, error: 0 };
+    assert.ok(rows[read](whole, readTextInNode));
+    for (let round = 0; round < rounds; round++) {
+      let damaged = whole.slice();
+      const damage = below(8);
+      if (damage === 0) damaged = Uint8Array.from({ length: below(200) }, () => below(256));
+      else if (damage === 1) damaged = damaged.slice(0, below(whole.length));
+      else {
+        for (let i = 0; i <= below(3); i++) {
+          // Half of the damage goes to the header, the modes and the lengths, where it hurts most.
+          const at = below(chance() < 0.5 ? Math.min(300, whole.length) : whole.length);
+          const word = words[below(words.length)];
+          if (damage < 5 && at + 4 <= whole.length) new DataView(damaged.buffer).setUint32(at - (at % 4), word, true);
+          else damaged[at] = below(256);
+        }
+      }
+      try {
+        rows[read](damaged, chance() < 0.5 ? readTextInNode : rows.readTextAnywhere);
+        outcomes.rows++;
+      } catch (error) {
+        outcomes.error++;
+        assert.ok(['INTERNAL', 'CORRUPT'].includes(error.code), `round ${round} of seed ${seed}: ${error.stack}`);
+      }
+    }
+    assert.ok(outcomes.error > rounds / 10 && outcomes.rows > 0, JSON.stringify(outcomes));
+  });
+}
 
 test('a reply of another kind than was asked for is an INTERNAL error', () => {
   assert.throws(() => rows.readSessions(messagesReply(), readTextInNode), { code: 'INTERNAL' });
