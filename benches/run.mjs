@@ -79,8 +79,9 @@ export class Runner {
     return join(this.#folder, `facts-${size}.json`);
   }
 
-  /** Makes the stores of these contestants with this many messages. One that fails gets an `error`. */
+  /** Makes the stores of these contestants with this many messages. Gives the errors of those that failed, by name. */
   async prepare(contestants, size) {
+    const errors = new Map();
     const chats = makeChats(this.#options.seed, size);
     writeFileSync(this.#facts(size), JSON.stringify(factsOf(chats)));
     for (const contestant of contestants) {
@@ -91,11 +92,11 @@ export class Runner {
       await step(`store of ${size.toLocaleString('en')} messages: ${contestant.base}`, async () => {
         const result = await this.#run(contestant, { group: 'prepare', size, folder: base });
         if (result.error === undefined) return;
-        for (const each of contestants)
-          if (each.base === contestant.base) each.error = `making its store: ${result.error}`;
-        console.log(`- ${contestant.base}: ${contestant.error}`);
+        for (const each of contestants) if (each.base === contestant.base) errors.set(each.name, result.error);
+        console.log(`- ${contestant.base}: ${result.error}`);
       });
     }
+    return errors;
   }
 
   /** The size of a prepared store's files, in MiB. */

@@ -130,8 +130,11 @@ await main(async () => {
   const runner = new Runner(options.folder, options);
   try {
     const results = new Results({ options, machine: await machine(options), contestants });
-    const measure = async (who, groupNames, size, rounds) => {
-      await runner.prepare(who, size);
+    const measure = async (invited, groupNames, size, rounds) => {
+      const errors = await runner.prepare(invited, size);
+      const who = invited.filter(({ name }) => !errors.has(name));
+      for (const contestant of invited.filter(({ name }) => errors.has(name)))
+        results.add({ contestant, group: 'prepare', size, round: 0 }, { error: errors.get(contestant.name) });
       for (const contestant of who) results.addSize(contestant, size, runner.sizeOf(contestant, size));
       for (let round = 0; round < rounds; round++) {
         const start_ms = performance.now();

@@ -30,7 +30,8 @@ export async function open(folder, { durability }) {
     listSessions: async (limit) => (await store.sessions.list({ limit })).items,
     update: (ref, content) => store.messages.update(ref, { content }),
     deleteBefore: async (before) => (await store.messages.deleteWhere({ before }, { permanent: true })).messages,
-    search: async (text, limit) => (await store.search(text, { limit })).items,
+    // The first search after a million messages indexes them all.
+    search: async (text, limit) => (await store.search(text, { limit, timeoutMs: 600_000 })).items,
     matches: async (text) => {
       const sql = `SELECT m.id FROM messages_fts f JOIN messages m ON m.key = f.rowid WHERE messages_fts MATCH ?`;
       return (await store.query(sql, { params: [text], limit: 100_000 })).map((row) => row.id);

@@ -51,6 +51,14 @@ impl Waiting {
     }
 
     pub(super) fn timed_out(&self, holder: &str) -> Error {
+        let is_search = matches!(self.call.job.outline(), Request::Search { .. });
+        if is_search && holder != "transaction" {
+            let message = format!(
+                "search waited {} ms for what was written since the last one to be indexed; that goes on: search again, or raise timeoutMs",
+                self.call.timeout_ms
+            );
+            return self.timeout(message).with("waitedFor", "search index");
+        }
         let advice = if holder == "transaction" {
             "a transaction is still open; inside its callback use tx.* instead of store.*, which waits for the transaction to end"
         } else {
