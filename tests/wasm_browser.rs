@@ -19,6 +19,10 @@ mod random;
 mod search;
 #[path = "store_streams.rs"]
 mod streams;
+#[path = "store_streams_others.rs"]
+mod streams_others;
+#[path = "store_streams_pieces.rs"]
+mod streams_pieces;
 #[path = "store_transactions.rs"]
 mod transactions;
 

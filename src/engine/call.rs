@@ -1,6 +1,7 @@
 //! Calls on their way in, and what comes back: plain data.
 
-use super::request::{Reply, Request};
+use super::reply::Reply;
+use super::request::Request;
 use crate::error::{Error, Result};
 use crate::model::{Message, MessageRef};
 use crate::pack;

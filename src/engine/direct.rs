@@ -29,7 +29,7 @@ impl Engine {
             return Ok(answer.reply);
         }
         if matches!(request, Request::Search { .. }) && self.index_is_behind()? {
-            return Err(super::index_pending());
+            return Err(super::read::index_pending());
         }
         self.read_request(request, f64::INFINITY, visit)
     }

@@ -4,7 +4,8 @@
 
 use super::Engine;
 use super::call::{Call, Collect, Operation};
-use super::request::{Reply, Request};
+use super::reply::Reply;
+use super::request::Request;
 use crate::error::{Code, Error, Outcome, Result};
 use crate::model::{Count, MessageRef, Page, PageEnds};
 use crate::store::operations::{self, MessageRuns};

@@ -10,7 +10,7 @@
 //! - Writes wait in a queue. Those that wait at the same time share one transaction and one flush
 //!   (`queue.rs`, `group_commit.rs`); each takes effect whole or not at all.
 //! - An interactive transaction holds the writer, on a lease; a snapshot holds a connection of the
-//!   pool, on a lease too (`transaction.rs`, `scopes.rs`, `pool.rs`).
+//!   pool, on a lease too (`transaction.rs`, `snapshot.rs`, `scopes.rs`, `pool.rs`).
 //! - Nothing waits in SQLite. Everything that waits has a deadline.
 
 mod call;
@@ -22,9 +22,12 @@ mod idle;
 mod options;
 mod pool;
 mod queue;
+mod read;
 mod recovery;
+mod reply;
 mod request;
 mod scopes;
+mod snapshot;
 mod stats;
 mod transaction;
 mod trust;
@@ -35,21 +38,21 @@ use std::collections::{BTreeMap, VecDeque};
 pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
 pub use options::{Durability, Info, Options, PoolOptions};
 pub use pool::PoolFigures;
-pub use request::{Reply, Request, Table};
+pub use reply::{Reply, Table};
+pub use request::Request;
 pub use upkeep::Purpose;
 
 use connections::{Connections, File};
 use idle::Idle;
 use pool::Pool;
 use queue::Waiting;
-use scopes::{Scopes, Snapshot};
+use scopes::Scopes;
 use stats::Counters;
-use upkeep::{Incoming, Work};
+use upkeep::Incoming;
 
 use crate::error::{Code, Error, Outcome, Result};
 use crate::ids::IdMaker;
-use crate::model::{Message, MessageRef};
-use crate::store::{search, streams};
+use crate::model::Message;
 use crate::vfs::{Connection, Storage};
 
 /// An open chatstore file.
@@ -398,8 +401,6 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    // Reads.
-
     /// The connections, opened again where a failure has closed them.
     fn connections(&mut self) -> Result<&Connections> {
         if self.connections.is_none() {
@@ -411,47 +412,6 @@ impl<C: Collect> Engine<C> {
                 "the connections of the store were not opened",
             )
         })
-    }
-
-    fn index_is_behind(&mut self) -> Result<bool> {
-        let behind = is_behind(&self.connections()?.reader);
-        self.vouch(behind)
-    }
-
-    fn read(&mut self, job: &Job, timeout_ms: f64) -> Result<Answer<C>> {
-        let mut messages = C::default();
-        let reply = self.read_request(job.request()?, timeout_ms, &mut |message| {
-            messages.message(message);
-        })?;
-        Ok(Answer { reply, messages })
-    }
-
-    fn read_request(
-        &mut self,
-        request: Request<'_>,
-        timeout_ms: f64,
-        visit: &mut dyn FnMut(&MessageRef<'_>),
-    ) -> Result<Reply> {
-        self.connections()?;
-        let Some(connections) = &self.connections else {
-            return Err(self.scopes.why_not_open(0));
-        };
-        let result = self.file.within(timeout_ms, || {
-            if let Request::Query { .. } = request {
-                return request.read(&connections.query, visit);
-            }
-            let reader = &connections.reader;
-            // One snapshot for all statements of the call. Its end is ready before it begins: a reader that
-            // stayed in it would show the same state for ever.
-            let mut end = reader.prepare_cached("COMMIT")?;
-            reader.prepare_cached("BEGIN")?.execute([])?;
-            let result = request.read(reader, visit);
-            let ended = end.execute([]);
-            let reply = result?;
-            ended?;
-            Ok(reply)
-        });
-        self.vouch(result)
     }
 
     /// Adds to an error what the storage says, and stops writing where the file is damaged.
@@ -474,168 +434,6 @@ impl<C: Collect> Engine<C> {
         error
     }
 
-    // Snapshots.
-
-    fn submit_snapshot(&mut self, now_ms: f64, call: Call) -> Result<Option<Answer<C>>> {
-        if self.snapshots_wanted.is_empty()
-            && let Some(answer) = self.begin_snapshot(now_ms, &call)?
-        {
-            return Ok(Some(answer));
-        }
-        let mut waiting = Waiting::new(call, now_ms);
-        waiting.wait_for_pool(now_ms, self.pool.options().acquire_timeout_ms);
-        self.snapshots_wanted.push_back(waiting);
-        Ok(None)
-    }
-
-    fn begin_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Option<Answer<C>>> {
-        let Request::SnapshotBegin {
-            lease_ms, purpose, ..
-        } = *call.job.outline()
-        else {
-            return Ok(None);
-        };
-        self.connections()?;
-        let checked_out = self.pool.check_out(&self.file);
-        let Some(connection) = checked_out.map_err(|error| self.judge(error))? else {
-            return Ok(None);
-        };
-        let work = match Work::begin(purpose, &connection) {
-            Ok(work) => work,
-            Err(error) => {
-                self.pool.check_in(connection, 0.0, now_ms);
-                return Err(self.judge(error));
-            }
-        };
-        let scope = self.scopes.next();
-        self.scopes.snapshots.insert(
-            scope,
-            Snapshot {
-                client: call.client,
-                connection,
-                work,
-                lease_ms,
-                lease_until_ms: now_ms + lease_ms,
-                began_ms: now_ms,
-            },
-        );
-        Ok(Some(Answer {
-            reply: Reply::Scope(scope),
-            messages: C::default(),
-        }))
-    }
-
-    fn give_out_snapshots(&mut self, now_ms: f64) {
-        while self.pool.has_room()
-            && let Some(mut waiting) = self.snapshots_wanted.pop_front()
-        {
-            let indexed = matches!(
-                waiting.call.job.outline(),
-                Request::SnapshotBegin { indexed: true, .. }
-            );
-            if indexed && self.index_is_behind().unwrap_or(false) {
-                // Something was written while it waited.
-                waiting.wait_for_writer();
-                self.queue.push_back(waiting);
-                continue;
-            }
-            let result = match self.begin_snapshot(now_ms, &waiting.call) {
-                Ok(None) => {
-                    self.snapshots_wanted.push_front(waiting);
-                    return;
-                }
-                Ok(Some(answer)) => Ok(answer),
-                Err(error) => Err(error),
-            };
-            self.events.push(waiting.settle(result));
-        }
-    }
-
-    fn read_in_snapshot(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {
-        let never_writes = self.never_writes();
-        let Some(open) = self.scopes.snapshots.get_mut(&call.scope) else {
-            return Err(self.scopes.why_not_open(call.scope));
-        };
-        open.lease_until_ms = now_ms + open.lease_ms;
-        let request = call.job.request()?;
-        if let Request::SnapshotStep = request {
-            let Some(work) = &mut open.work else {
-                return Err(Error::new(
-                    Code::TransactionState,
-                    "this snapshot is for reading; a check or a copy has one of its own",
-                ));
-            };
-            let is_check = work.is_check();
-            let table = work
-                .step(&open.connection)
-                .map_err(|error| self.judge(error))?;
-            let matching = self.expect_matching_pages();
-            // A check says itself what does not match; a copy of that is no good.
-            if !is_check {
-                matching?;
-            }
-            return Ok(Answer {
-                reply: Reply::Table(table),
-                messages: C::default(),
-            });
-        }
-        if request.is_write() || request.is_control() {
-            return Err(Error::new(
-                Code::TransactionState,
-                format!(
-                    "{} changes the store, and a snapshot only reads",
-                    request.verb()
-                ),
-            ));
-        }
-        if matches!(request, Request::Search { .. })
-            && is_behind(&open.connection)?
-            && !never_writes
-        {
-            return Err(index_pending());
-        }
-        let mut messages = C::default();
-        let mut visit = |message: &MessageRef<'_>| messages.message(message);
-        let result = self.file.within(call.timeout_ms, || {
-            if let Request::Query { .. } = request {
-                return crate::store::query::guarded(&mut open.connection, |connection| {
-                    request.read(connection, &mut visit)
-                });
-            }
-            request.read(&open.connection, &mut visit)
-        });
-        let has_ended = result.is_err() && open.connection.is_autocommit();
-        let reply = self.vouch(result).inspect_err(|error| {
-            if has_ended {
-                // SQLite gave the state up with the failed read: the next one would see another.
-                let lost = scopes::snapshot_lost("a read of it failed", error);
-                self.lose_snapshot(now_ms, call.scope, lost);
-            }
-        })?;
-        Ok(Answer { reply, messages })
-    }
-
-    fn end_snapshot(&mut self, now_ms: f64, scope: u32) {
-        if let Some(open) = self.scopes.snapshots.remove(&scope) {
-            let held_ms = now_ms - open.began_ms;
-            self.pool.check_in(open.connection, held_ms, now_ms);
-        }
-    }
-
-    fn lose_snapshot(&mut self, now_ms: f64, scope: u32, error: Error) {
-        let Some(open) = self.scopes.snapshots.get(&scope) else {
-            return;
-        };
-        let client = open.client;
-        self.end_snapshot(now_ms, scope);
-        self.scopes.remember(scope, error.clone());
-        self.events.push(Event::Lost {
-            client,
-            scope,
-            error,
-        });
-    }
-
     /// The connection that an interactive transaction runs on, and all writes.
     fn writer(&self) -> Result<&Connection> {
         let connections = self.connections.as_ref();
@@ -643,15 +441,6 @@ impl<C: Collect> Engine<C> {
             .map(|connections| &connections.writer)
             .ok_or_else(|| Error::new(Code::Internal, "the store has no connection to write on"))
     }
-}
-
-/// Whether a search would miss something: a message, or what has come of a reply under way.
-pub(super) fn index_pending() -> Error {
-    Error::new(Code::IndexPending, "messages wait for the search index")
-}
-
-fn is_behind(connection: &Connection) -> Result<bool> {
-    Ok(search::is_behind(connection)? || streams::are_unsettled(connection)?)
 }
 
 fn done<C: Collect>() -> Answer<C> {

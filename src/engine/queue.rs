@@ -5,7 +5,8 @@
 
 use super::Engine;
 use super::call::{Answer, Call, Collect, Event, Job};
-use super::request::{Reply, Request};
+use super::reply::Reply;
+use super::request::Request;
 use crate::error::{Code, Error, Outcome, Result};
 
 /// Messages that are indexed at a time while a search waits for the index.

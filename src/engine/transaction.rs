@@ -6,7 +6,8 @@
 
 use super::call::{Answer, Call, Collect, Event, Operation};
 use super::recovery::needs_reopening;
-use super::request::{Reply, Request};
+use super::reply::Reply;
+use super::request::Request;
 use super::scopes::{Transaction, transaction_lost};
 use super::{Engine, done};
 use crate::error::{Code, Error, Result};

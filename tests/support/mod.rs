@@ -1,6 +1,8 @@
 //! What the tests of the store share: short ways to say a call. Used natively and in wasm.
 #![allow(dead_code, reason = "each test binary uses its own part of this")]
 
+pub mod streams;
+
 use chatstore::model::{
     Bot, Count, Message, MessageList, MessageRef, NewBot, NewMessage, NewSession, Page, PageEnds,
     PageOptions, Search, SearchHit, Session, SessionFilter, TreeNode,

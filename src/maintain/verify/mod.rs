@@ -4,156 +4,29 @@
 //! Nothing is changed, and nothing found wrong is an error: it is in the report. What cannot be cut
 //! into pieces is SQLite's check of one table with its indexes, which is one step.
 
+mod report;
 mod rules;
 mod search;
 mod structure;
+mod tables;
 
 use rusqlite::{Connection, ffi};
 
 use self::rules::Sessions;
 use self::search::Search;
 use self::structure::Structure;
+use self::tables::{check_schema, check_table};
 use super::{Progress, failed, stepped_after_end};
 use crate::error::{Code, Error, Result};
-use crate::store::{schema, value};
 use crate::vfs::{ChecksumPolicy, Connection as VfsConnection};
 
+pub use self::report::{Checked, PROBLEMS, Problem, ProblemKind, VerifyReport};
 pub use self::search::compare_index;
 
-/// Most problems that a report lists; how many more there are is counted.
-pub const PROBLEMS: usize = 1_000;
 /// Pages that a step reads.
 const STEP_PAGES: u32 = 500;
 /// Rows that a step looks at.
 const STEP_ROWS: u32 = 5_000;
-
-/// What kind of rule is broken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum ProblemKind {
-    /// A page cannot be read.
-    Page,
-    /// A page does not match its checksum.
-    Checksum,
-    /// Pages do not make up sound b-trees, or a page is used twice or not at all.
-    Structure,
-    /// SQLite finds a table, index or row wrong: constraints, types, order, entries that lack.
-    Integrity,
-    /// A row refers to one that is not there.
-    ForeignKey,
-    /// A table, index, view or trigger is missing or is not as this version makes it.
-    Schema,
-    /// What a store must know of itself is missing.
-    Meta,
-    /// A message's parent is not there.
-    Parent,
-    /// The active path is not exactly the path to the session's head.
-    ActivePath,
-    /// A session's count, preview or last activity is not what its messages give.
-    Summary,
-    /// A session would give a place that is taken.
-    NextSeq,
-    /// The search index and what is noted of its backlog do not add up to the messages.
-    Search,
-    /// Deltas without a stream.
-    Stream,
-}
-
-impl ProblemKind {
-    /// The word used in JavaScript.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Page => "page",
-            Self::Checksum => "checksum",
-            Self::Structure => "structure",
-            Self::Integrity => "integrity",
-            Self::ForeignKey => "foreignKey",
-            Self::Schema => "schema",
-            Self::Meta => "meta",
-            Self::Parent => "parent",
-            Self::ActivePath => "activePath",
-            Self::Summary => "summary",
-            Self::NextSeq => "nextSeq",
-            Self::Search => "search",
-            Self::Stream => "stream",
-        }
-    }
-
-    /// Whether the right state follows from the rest of the store, so that nothing is lost.
-    pub const fn is_derived(self) -> bool {
-        matches!(
-            self,
-            Self::Parent
-                | Self::ActivePath
-                | Self::Summary
-                | Self::NextSeq
-                | Self::Search
-                | Self::Stream
-        )
-    }
-}
-
-/// One thing that is wrong.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Problem {
-    /// The rule.
-    pub kind: ProblemKind,
-    /// The table it is about; empty where it is about the file.
-    pub table: String,
-    /// The key of the row, or the number of the page, where it is about one.
-    pub key: Option<i64>,
-    /// What was expected and what was found.
-    pub detail: String,
-}
-
-/// How much was looked at.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Checked {
-    /// Tables that SQLite checked with their indexes.
-    pub tables: u64,
-    /// Pages read.
-    pub pages: u64,
-    /// Pages in the file itself that `saved_page` could tell of.
-    pub checksums: u64,
-    /// Sessions whose messages were gone through.
-    pub sessions: u64,
-    /// Messages gone through.
-    pub messages: u64,
-    /// Entries of the search index.
-    pub search_entries: u64,
-}
-
-/// What a check found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct VerifyReport {
-    /// That nothing is wrong.
-    pub ok: bool,
-    /// What is wrong, the first [`PROBLEMS`] of it.
-    pub problems: Vec<Problem>,
-    /// How many more problems there are, at least.
-    pub more_problems: u64,
-    /// How much was looked at.
-    pub checked: Checked,
-}
-
-impl VerifyReport {
-    fn add(&mut self, kind: ProblemKind, table: &str, key: Option<i64>, detail: impl Into<String>) {
-        if self.problems.len() == PROBLEMS {
-            self.more_problems += 1;
-            return;
-        }
-        self.problems.push(Problem {
-            kind,
-            table: table.to_owned(),
-            key,
-            detail: detail.into(),
-        });
-    }
-
-    fn is_full(&self) -> bool {
-        self.problems.len() == PROBLEMS
-    }
-}
 
 /// What the file itself holds in the place of a page, write-ahead log or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -373,119 +246,6 @@ pub(super) fn is_damage(error: &Error) -> bool {
         Code::InvalidSql | Code::Internal => true,
         _ => false,
     }
-}
-
-/// Compares what the file says its tables are with what this version makes, and lists the tables.
-fn check_schema(
-    connection: &Connection,
-    report: &mut VerifyReport,
-    tables: &mut Vec<String>,
-) -> Result<bool> {
-    let mut statement = connection.prepare(
-        "SELECT type, name, coalesce(sql, ''), rootpage FROM sqlite_schema ORDER BY rowid",
-    )?;
-    let mut rows = statement.query([])?;
-    let mut found = Vec::new();
-    tables.push("sqlite_schema".to_owned());
-    while let Some(row) = rows.next()? {
-        let (kind, name): (String, String) = (row.get(0)?, row.get(1)?);
-        if kind == "table" {
-            tables.push(name.clone());
-        }
-        found.push((name, row.get::<_, String>(2)?));
-    }
-    for (name, sql) in schema::definitions() {
-        match found.iter().find(|(found, _)| found == name) {
-            None => report.add(ProblemKind::Schema, name, None, "is missing"),
-            Some((_, found)) if found != sql => {
-                report.add(
-                    ProblemKind::Schema,
-                    name,
-                    None,
-                    format!("is not as this version makes it: {found}"),
-                );
-            }
-            Some(_) => {}
-        }
-    }
-    for (name, form) in [
-        ("generation", "????????????????????????????????"),
-        ("epoch", "[0-9]*"),
-    ] {
-        let fits: Option<bool> = crate::store::value(
-            connection,
-            "SELECT value GLOB ?2 FROM store_meta WHERE name = ?1",
-            [name, form],
-        )?;
-        if fits != Some(true) {
-            let state = if fits.is_none() {
-                "missing"
-            } else {
-                "malformed"
-            };
-            report.add(
-                ProblemKind::Meta,
-                "store_meta",
-                None,
-                format!("{name} is {state}"),
-            );
-        }
-    }
-    // Taken from the end.
-    tables.reverse();
-    Ok(true)
-}
-
-/// SQLite's check of one table with its indexes, and of what its rows refer to.
-fn check_table(
-    connection: &Connection,
-    report: &mut VerifyReport,
-    tables: &mut Vec<String>,
-) -> Result<bool> {
-    let Some(table) = tables.pop() else {
-        return Ok(true);
-    };
-    report.checked.tables += 1;
-    let quoted = table.replace('"', "\"\"");
-    let checked = (|| -> Result<()> {
-        if table == "messages_fts" {
-            // Its part of the check believes what it knows of segments, until a read shows it newer ones.
-            let _: Option<i64> = value(connection, "SELECT rowid FROM messages_fts LIMIT 1", [])?;
-        }
-        let mut statement = connection.prepare(&format!("PRAGMA integrity_check(\"{quoted}\")"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let detail: String = row.get(0)?;
-            if detail != "ok" {
-                report.add(ProblemKind::Integrity, &table, None, detail);
-            }
-        }
-        drop(rows);
-        let mut statement =
-            connection.prepare(&format!("PRAGMA foreign_key_check(\"{quoted}\")"))?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            let (key, parent): (Option<i64>, String) = (row.get(1)?, row.get(2)?);
-            let detail = format!("a row refers to a row of {parent} that is not there");
-            report.add(ProblemKind::ForeignKey, &table, key, detail);
-            if report.is_full() {
-                break;
-            }
-        }
-        Ok(())
-    })();
-    match checked {
-        Err(error) if is_damage(&error) => {
-            report.add(
-                ProblemKind::Integrity,
-                &table,
-                None,
-                format!("cannot be read: {error}"),
-            );
-        }
-        other => other?,
-    }
-    Ok(tables.is_empty())
 }
 
 fn check_streams(connection: &Connection, report: &mut VerifyReport) -> Result<bool> {
