@@ -7,6 +7,9 @@ import { ChatStore } from '../../dist/index.js';
 
 export const notes = [];
 
+/** As many as one query gives. */
+const most_rows = 100_000;
+
 export async function open(folder, { durability }) {
   const store = await ChatStore.open(`${folder}/chats.sqlite`, { durability });
   return {
@@ -32,9 +35,16 @@ export async function open(folder, { durability }) {
     deleteBefore: async (before) => (await store.messages.deleteWhere({ before }, { permanent: true })).messages,
     // The first search after a million messages indexes them all.
     search: async (text, limit) => (await store.search(text, { limit, timeoutMs: 600_000 })).items,
-    matches: async (text) => {
-      const sql = `SELECT m.id FROM messages_fts f JOIN messages m ON m.key = f.rowid WHERE messages_fts MATCH ?`;
-      return (await store.query(sql, { params: [text], limit: 100_000 })).map((row) => row.id);
+    async matches(text) {
+      const ids = [];
+      const sql = `SELECT m.key, m.id FROM messages_fts f JOIN messages m ON m.key = f.rowid
+        WHERE messages_fts MATCH ? AND f.rowid > ? ORDER BY f.rowid LIMIT ${most_rows}`;
+      let rows = [];
+      do {
+        rows = await store.query(sql, { params: [text, rows.at(-1)?.key ?? 0], limit: most_rows });
+        for (const { id } of rows) ids.push(id);
+      } while (rows.length === most_rows);
+      return ids;
     },
     async startReply(message) {
       if (store.messages.start === undefined) return undefined;
