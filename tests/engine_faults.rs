@@ -574,6 +574,9 @@ fn what_a_relaxed_store_acknowledged_outlives_a_write_and_a_flush_that_fail() {
             clients.call(0, add("s", id, "text")).unwrap();
         }
         disk.fail(fails(On::Write, LOG, 1, write_fault));
+        // Nor can it be taken back at once.
+        let stays = Fault::Fails(VfsErrorCode::IoTruncate);
+        disk.fail(fails(On::Truncate, LOG, 1, stays));
         disk.fail(fails(On::Sync, LOG, 1, Fault::LosesUnsynced));
         let call = clients.send(1, 0, add("s", "d", "text"));
         run_out(&mut clients);

@@ -190,6 +190,20 @@ fn a_write_behind_a_transaction_times_out_and_names_what_it_waited_for() {
 }
 
 #[test]
+fn a_search_whose_time_is_over_before_the_index_is_there_says_so() {
+    let mut clients = Clients::in_memory();
+    clients.call(0, new_session("s")).unwrap();
+    clients.call(0, add("s", "a", "text")).unwrap();
+    clients.timeout_ms = 500.0;
+    let waiting = clients.send(1, 0, search("text"));
+    clients.now_ms += 500.0;
+    clients.step();
+    let error = clients.result(waiting).unwrap_err();
+    assert_eq!(error.code().as_str(), "TIMEOUT");
+    assert!(error.message().contains("to be indexed"), "{error}");
+}
+
+#[test]
 fn a_write_that_is_aborted_while_it_waits_never_runs() {
     let mut clients = Clients::in_memory();
     clients.call(0, new_session("s")).unwrap();

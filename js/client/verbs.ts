@@ -36,7 +36,9 @@ export abstract class Verbs {
    * Where messages were written since the last search, they are indexed first; outside of a
    * transaction that waits for one that is open.
    *
-   * Errors: `TOO_LARGE` over 10,000 bytes, `INVALID_CURSOR`.
+   * Errors: `TOO_LARGE` over 10,000 bytes, `INVALID_CURSOR`; `DISK_FULL`, and in a snapshot `INDEX_PENDING`,
+   * where the index lacks something and could not be written to. A damaged file, or one for reading
+   * only, gives what is indexed.
    *
    * @example
    * ```js example

@@ -7,6 +7,7 @@
  * environment it runs in.
  */
 
+import { MAX_TIMEOUT_MS } from '../client/caller.js';
 import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
 import { readCount, readTextAnywhere } from '../client/rows.js';
 import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
@@ -40,7 +41,6 @@ interface Waiting {
 
 /** How long the transactions of other processes may go on when a host closes. */
 const CLOSE_GRACE_MS = 1_000;
-const MAX_TIMER_MS = 2_147_483_647;
 /** When a fresh instance is asked what is due, though nothing was called that waits. */
 const FIRST_STEP_MS = 100;
 /** How long calls of this thread may follow each other before others get their turn. */
@@ -400,7 +400,7 @@ export class Host {
     if (atMs === undefined || atMs >= this.#timerMs) return;
     clearTimeout(this.#timer);
     this.#timerMs = atMs;
-    const delayMs = Math.min(Math.max(0, atMs - performance.now()), MAX_TIMER_MS);
+    const delayMs = Math.min(Math.max(0, atMs - performance.now()), MAX_TIMEOUT_MS);
     this.#timer = setTimeout(() => {
       this.#timerMs = Infinity;
       this.#step();

@@ -76,16 +76,21 @@ impl File {
             Durability::Strict => self.vfs.cut_unflushed(&self.path),
             Durability::Relaxed | Durability::Memory => self.vfs.cut_torn(&self.path),
         };
-        let prepared = cut.and_then(|()| self.vfs.write_wal_again(&self.path));
-        if let Err(error) = prepared
-            && error.code() != VfsErrorCode::Full
-        {
+        let written = match cut {
+            // Without room it stays as it was found.
+            Ok(()) => match self.vfs.write_wal_again(&self.path) {
+                Err(error) if error.code() == VfsErrorCode::Full => Ok(()),
+                written => written,
+            },
+            failed => failed,
+        };
+        written.map_err(|error| {
             let told = format!(
-                "what a failure has left of the log could not be cut off: {}",
+                "the log that was found could not be made ready: {}",
                 error.message()
             );
-            return Err(Error::new(Code::IoError, told).with("sqliteCode", error.raw_code()));
-        }
+            Error::new(Code::IoError, told).with("sqliteCode", error.raw_code())
+        })?;
         self.try_connect().map_err(|error| self.explain(error))
     }
 

@@ -127,12 +127,6 @@ impl<C: Collect> Engine<C> {
                 ),
             ));
         }
-        if matches!(request, Request::Search { .. })
-            && is_behind(&open.connection)?
-            && !never_writes
-        {
-            return Err(index_pending());
-        }
         let mut messages = C::default();
         let mut visit = |message: &MessageRef<'_>| messages.message(message);
         let result = self.file.within(call.timeout_ms, || {
@@ -140,6 +134,10 @@ impl<C: Collect> Engine<C> {
                 return crate::store::query::guarded(&mut open.connection, |connection| {
                     request.read(connection, &mut visit)
                 });
+            }
+            let is_search = matches!(request, Request::Search { .. });
+            if is_search && !never_writes && is_behind(&open.connection)? {
+                return Err(index_pending());
             }
             request.read(&open.connection, &mut visit)
         });
