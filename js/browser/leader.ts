@@ -30,8 +30,8 @@ export interface Leader {
 }
 
 /** A host on memory of its own, for one page. */
-export async function leadInMemory({ path, wasmUrl, ...options }: LeaderOptions): Promise<Leader> {
-  const core = new CoreFile(await loadCore(wasmUrl), path, undefined, options);
+export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
+  const core = new CoreFile(await loadCore(options.wasmUrl), options.path, undefined, coreOptions(options));
   const host = new Host({
     openInstance: () => core.open(),
     discardInstance: () => {
@@ -73,13 +73,19 @@ export async function lead(folder: string, options: LeaderOptions, onNewer: () =
   };
 }
 
-async function openHost(folder: string, { path, wasmUrl, ...options }: LeaderOptions): Promise<[StoreFiles, Host]> {
-  const loading = loadCore(wasmUrl);
+const coreOptions = ({ durability, pool, clientsMayReturn }: LeaderOptions): CoreOptions => ({
+  durability,
+  pool,
+  clientsMayReturn,
+});
+
+async function openHost(folder: string, options: LeaderOptions): Promise<[StoreFiles, Host]> {
+  const loading = loadCore(options.wasmUrl);
   // Where the files fail, nobody else looks at it.
   loading.catch(() => undefined);
   const files = await StoreFiles.open(folder);
   try {
-    const core = new CoreFile(await loading, path, files, options);
+    const core = new CoreFile(await loading, options.path, files, coreOptions(options));
     const host = new Host({
       openInstance: () => core.open(),
       discardInstance: () => {
