@@ -27,13 +27,19 @@ const FREE_WITHIN_MS = 15_000;
 const FIRST_DELAY_MS = 5;
 const LAST_DELAY_MS = 250;
 
-/** Why there is no file system for stores here; undefined where there is one. */
+/** Why a worker has no files for stores here; undefined where it has. */
 export async function whyNoFiles(): Promise<string | undefined> {
+  const reason = await whyNoFolders();
+  if (reason !== undefined) return reason;
+  // Only workers can tell: pages do not have it anywhere.
+  if ('createSyncAccessHandle' in FileSystemFileHandle.prototype) return undefined;
+  return 'the file system of this browser has no files that can be flushed';
+}
+
+/** Why there is no file system for stores here; undefined where there is one. */
+export async function whyNoFolders(): Promise<string | undefined> {
   if (typeof navigator.locks === 'undefined') return 'this page has no locks; it may not be a secure context';
   if (typeof navigator.storage?.getDirectory !== 'function') return 'this browser has no file system for pages';
-  if (!('createSyncAccessHandle' in FileSystemFileHandle.prototype)) {
-    return 'the file system of this browser has no files that can be flushed';
-  }
   try {
     await navigator.storage.getDirectory();
     return undefined;

@@ -14,7 +14,7 @@ import { readQueryRows, readTextAnywhere } from '../client/rows.js';
 import { jobOptions, openOptions, replaceInBrowserOptions } from '../client/shapes.js';
 import { ChatStore as ClientStore } from '../client/store.js';
 import type { BackupInfo, JobOptions, OpenOptions, ReplaceReport, SalvageReport, StoreInfo } from '../client/types.js';
-import { fileError, nameOf as nameOfError, rootFolder, whyNoFiles } from './files.js';
+import { fileError, nameOf as nameOfError, rootFolder, whyNoFolders } from './files.js';
 import { DATABASE, MEMORY, folderOf, leaderLock, nameOf, pathOf } from './names.js';
 import { Place } from './place.js';
 import { salvageInWorker } from './worker_host.js';
@@ -119,7 +119,7 @@ export class ChatStore extends ClientStore {
 
   /** The stores of this origin. */
   static async list(): Promise<StoreEntry[]> {
-    if ((await whyNoFiles()) !== undefined) return [];
+    if ((await whyNoFolders()) !== undefined) return [];
     const entries: StoreEntry[] = [];
     const root = await rootFolder(false);
     if (root === undefined) return entries;
@@ -141,7 +141,7 @@ export class ChatStore extends ClientStore {
    */
   static async destroy(name: string): Promise<void> {
     const folder = folderOf(name);
-    if (name === MEMORY || (await whyNoFiles()) !== undefined) return;
+    if (name === MEMORY || (await whyNoFolders()) !== undefined) return;
     await whileClosed(name, async () => {
       try {
         const root = await rootFolder(false);
