@@ -51,7 +51,6 @@ export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
 
 /** Opens the files of a store and serves it. `onNewer` is called when a newer version wants to lead. */
 export async function lead(folder: string, options: LeaderOptions, onNewer: () => void): Promise<Leader> {
-  // The core is compiled while the files are opened.
   const [files, host] = await openHost(folder, options);
   const around = aroundReplacement(files);
   const tabs = new Tabs(folder, (port) => {
@@ -80,12 +79,9 @@ const coreOptions = ({ durability, pool, clientsMayReturn }: LeaderOptions): Cor
 });
 
 async function openHost(folder: string, options: LeaderOptions): Promise<[StoreFiles, Host]> {
-  const loading = loadCore(options.wasmUrl);
-  // Where the files fail, nobody else looks at it.
-  loading.catch(() => undefined);
   const files = await StoreFiles.open(folder);
   try {
-    const core = new CoreFile(await loading, options.path, files, coreOptions(options));
+    const core = new CoreFile(await loadCore(options.wasmUrl), options.path, files, coreOptions(options));
     const host = new Host({
       openInstance: () => core.open(),
       discardInstance: () => {
