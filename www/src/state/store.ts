@@ -15,19 +15,14 @@ export type Opened =
   | { state: 'open'; store: ChatStore }
   | { state: 'failed'; error: unknown };
 
-/** What a browser's store says of itself beside what every store says. */
-export type Info = Omit<StoreInfo, 'role'> & {
-  role: string;
-  persisted?: boolean;
-  usageBytes?: number | null;
-  quotaBytes?: number | null;
-};
-
 export const opened = signal<Opened>({ state: 'opening' });
-export const info = signal<Info | null>(null);
+export const info = signal<StoreInfo | null>(null);
 export const room = signal<{ usageBytes: number; quotaBytes: number; persisted: boolean } | null>(null);
 /** What the store told of itself last: that it was opened again, that another tab leads now, … */
 export const lastEvent = signal<{ type: string; message: string; atMs: number } | null>(null);
+
+/** Why the store is in memory only, in the package's words. */
+export const whyEphemeral = signal('');
 
 const INFO_INTERVAL_MS = 1_000;
 const ROOM_INTERVAL_MS = 10_000;
@@ -39,7 +34,7 @@ export async function openStore(): Promise<void> {
     const store = await ChatStore.open(STORE_NAME, {
       onEvent: ({ type, message }) => {
         lastEvent.value = { type, message, atMs: Date.now() };
-        readInfo(store);
+        if (type === 'ephemeral') whyEphemeral.value = message;
       },
     });
     stopWatching();
@@ -60,8 +55,8 @@ export function theStore(): ChatStore {
 
 /** Asks the browser to keep the chats also when room is scarce. */
 export async function persist(): Promise<boolean> {
-  const store = theStore() as ChatStore & { persist?: () => Promise<boolean> };
-  const kept = await (store.persist?.() ?? navigator.storage.persist());
+  const store = theStore();
+  const kept = await store.persist();
   readInfo(store);
   await readRoom();
   return kept;
@@ -82,7 +77,7 @@ function watch(store: ChatStore): () => void {
 }
 
 function readInfo(store: ChatStore): void {
-  const now = { ...store.info } as Info;
+  const now = store.info;
   if (JSON.stringify(now) !== JSON.stringify(info.value)) info.value = now;
 }
 

@@ -27,7 +27,7 @@ export function Menu({ label, items, children, ...props }: Props) {
   const [isOpen, setOpen] = useState(false);
   const entries = () => [...(list.current?.querySelectorAll('button') ?? [])];
 
-  const place = (event: ToggleEvent) => {
+  const place = (event: { newState: string }) => {
     const [menu, at] = [list.current, button.current?.getBoundingClientRect()];
     if (menu === null || at === undefined) return;
     if (event.newState !== 'open') return;
@@ -66,7 +66,7 @@ export function Menu({ label, items, children, ...props }: Props) {
         class="menu"
         role="menu"
         aria-label={label}
-        onBeforeToggle={(event: ToggleEvent) => {
+        onBeforeToggle={(event: { newState: string }) => {
           setOpen(event.newState === 'open');
         }}
         onToggle={place}

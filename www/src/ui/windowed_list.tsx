@@ -25,7 +25,7 @@ interface Props<T> {
   /** Stays at the bottom as the list grows, until the reader scrolls up. */
   sticks?: boolean;
   onBottom?: (isAtBottom: boolean) => void;
-  handle?: RefObject<ListHandle>;
+  handle?: RefObject<ListHandle | null>;
   class?: string;
   /** Name of the box for screen readers. */
   label: string;

@@ -1,0 +1,69 @@
+/**
+ * The line that says where the chats are, whether they stay there, how much room there is, and which tab leads.
+ *
+ * Must not know: how any of it is found out.
+ */
+import { health } from '../state/route';
+import { size } from '../state/sizes';
+import { info, room } from '../state/store';
+import { saveCopy } from '../state/copies';
+import { KeepButton } from './health';
+import { Icon } from './icons';
+
+export function place(): string {
+  const facts = info.value;
+  if (facts === null) return 'Opening…';
+  if (facts.ephemeral) return 'In memory only: gone when this page is closed or reloaded.';
+  return 'In a file in this browser, on this device (OPFS). Nothing is sent anywhere.';
+}
+
+/** The same in two or three words. */
+const shortly = (): string => (info.value?.ephemeral ? 'In memory only' : 'On this device');
+
+export function StatusLine() {
+  const facts = info.value;
+  if (facts === null) return null;
+  const now = room.value;
+  const leads = facts.role === 'owner';
+  const kept = now?.persisted === true;
+  return (
+    <div class="status" role="group" aria-label="Status">
+      <a href={health} title="Health" class="status-text">
+        <span class={`dot ${facts.ephemeral ? 'warn' : 'good'}`} aria-hidden="true" />
+        <span>
+          <span>
+            {shortly()}
+            {!facts.ephemeral && (kept ? ', kept' : ', not yet kept for good')}
+          </span>
+          <small>
+            {now !== null && !facts.ephemeral && `${size(now.usageBytes)} of ${size(now.quotaBytes)} · `}
+            {leads ? 'this tab leads' : 'another tab leads'}
+          </small>
+        </span>
+      </a>
+      {!facts.ephemeral && !kept && now !== null && <KeepButton />}
+    </div>
+  );
+}
+
+/** Where nothing is kept, plainly, above everything else. */
+export function MemoryBanner() {
+  if (info.value?.ephemeral !== true) return null;
+  return (
+    <p class="banner warn" role="alert">
+      <Icon name="warn" />
+      <span>
+        <strong>Your chats are in memory only.</strong> {why()} Save a copy before you close this page; you can load it again later.
+      </span>
+      <button type="button" onClick={saveCopy}>
+        Save a copy
+      </button>
+    </p>
+  );
+}
+
+function why(): string {
+  if (!isSecureContext)
+    return `The browser lets a page keep files only over https:// or on this very device (http://localhost); this one came from ${location.origin}.`;
+  return 'This browser does not let this page keep files here. That is so in some private windows and in old versions.';
+}
