@@ -17,7 +17,8 @@ import { place } from './status';
 const STATS_INTERVAL_MS = 2_000;
 
 export function Health() {
-  const facts = info.value;
+  // What the browser says of room stands above, and is newer there.
+  const { persisted: _, quotaBytes: __, usageBytes: ___, ...facts } = info.value ?? {};
   return (
     <div class="scroll page">
       <div class="page-body">
@@ -38,7 +39,7 @@ export function Health() {
         <Check />
         <section aria-labelledby="health-store">
           <h2 id="health-store">The store</h2>
-          {facts !== null && <Facts facts={{ ...facts }} />}
+          <Facts facts={facts} />
           {lastEvent.value !== null && (
             <p class="faint">
               Last event, {momentOf(lastEvent.value.atMs)}: {lastEvent.value.message} ({lastEvent.value.type})

@@ -8,7 +8,6 @@ import type { SearchHit } from 'chatstore';
 import { botNames } from '../state/bots';
 import { momentOf } from '../state/dates';
 import { chatAddress, go } from '../state/route';
-import { titleOf } from '../state/sessions';
 import { theStore } from '../state/store';
 import { inWords } from '../state/words';
 import { Dialog } from './dialog';
@@ -115,7 +114,7 @@ export function Search() {
             onPointerMove={() => { if (i !== chosen) setChosen(i); }}
           >
             <span class="hit-head">
-              <strong>{titleOf({ title: hit.sessionTitle })}</strong>
+              <strong>{hit.sessionTitle ?? 'Untitled'}</strong>
               <span>
                 {hit.role === 'user' ? 'You' : ((hit.botId === null ? undefined : botNames.value.get(hit.botId)) ?? hit.role)},{' '}
                 {momentOf(hit.createdAt)}

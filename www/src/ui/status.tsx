@@ -17,29 +17,21 @@ export function place(): string {
   return 'In a file in this browser, on this device (OPFS). Nothing is sent anywhere.';
 }
 
-/** The same in two or three words. */
-const shortly = (): string => (info.value?.ephemeral ? 'In memory only' : 'On this device');
-
 export function StatusLine() {
   const facts = info.value;
   if (facts === null) return null;
   const now = room.value;
-  const leads = facts.role === 'owner';
   const kept = now?.persisted === true;
+  const where = facts.ephemeral ? 'In memory only' : kept ? 'Kept on this device' : 'On this device';
   return (
     <div class="status" role="group" aria-label="Status">
       <a href={health} title="Health" class="status-text">
         <span class={`dot ${facts.ephemeral ? 'warn' : 'good'}`} aria-hidden="true" />
-        <span>
-          <span>
-            {shortly()}
-            {!facts.ephemeral && (kept ? ', kept' : ', not yet kept for good')}
-          </span>
-          <small>
-            {now !== null && !facts.ephemeral && `${size(now.usageBytes)} of ${size(now.quotaBytes)} · `}
-            {leads ? 'this tab leads' : 'another tab leads'}
-          </small>
-        </span>
+        {where}
+        <small>
+          {now !== null && !facts.ephemeral && `${size(now.usageBytes)} of ${size(now.quotaBytes)} used · `}
+          {facts.role === 'owner' ? 'this tab leads' : 'another tab leads'}
+        </small>
       </a>
       {!facts.ephemeral && !kept && now !== null && <KeepButton />}
     </div>
@@ -65,5 +57,5 @@ export function MemoryBanner() {
 function why(): string {
   if (!isSecureContext)
     return `The browser lets a page keep files only over https:// or on this very device (http://localhost); this one came from ${location.origin}.`;
-  return 'This browser does not let this page keep files here. That is so in some private windows and in old versions.';
+  return 'This browser does not let this page keep files here: that is so in some private windows and in old versions.';
 }
