@@ -38,7 +38,7 @@ export async function whyNoFiles(): Promise<string | undefined> {
 
 /** Why there is no file system for stores here; undefined where there is one. */
 export async function whyNoFolders(): Promise<string | undefined> {
-  if (globalThis.isSecureContext === false) {
+  if (!globalThis.isSecureContext) {
     return 'the page is not from a secure origin; that is https, or this very machine';
   }
   if (typeof navigator.locks === 'undefined') return 'this browser has no locks for pages';
