@@ -68,6 +68,9 @@ export function introduce(port: Port, hello: Hello, events: ConnectionEvents): P
         case 'notice':
           events.notice(message.notice, message.message);
           break;
+        case 'changed':
+          events.changed({ sessions: message.sessions, streaming: message.streaming, bots: message.bots });
+          break;
         case 'bye':
           closedInPeace = true;
           break;
@@ -119,6 +122,10 @@ class PortConnection implements Connection {
 
   ping(): void {
     this.#port.post({ t: 'ping' });
+  }
+
+  watch(on: boolean): void {
+    this.#port.post({ t: 'watch', on });
   }
 
   hold(held: boolean): void {
