@@ -31,7 +31,10 @@ export interface Leader {
 
 /** A host on memory of its own, for one page. */
 export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
-  const core = new CoreFile(await loadCore(options.wasmUrl), options.path, undefined, coreOptions(options));
+  const core = new CoreFile(await loadCore(options.wasmUrl), options.path, undefined, {
+    ...coreOptions(options),
+    durability: 'memory',
+  });
   const host = new Host({
     openInstance: () => core.open(),
     discardInstance: () => {

@@ -265,6 +265,7 @@ impl World {
                     scope,
                     error,
                 } => self.lost(client, scope, &error),
+                Event::Changed(change) => panic!("nobody watches: {change:?}"),
                 Event::Notice { kind, message } => {
                     self.note(format!("notice {kind}: {message}"));
                     assert_eq!(kind, "reopened", "{message}");
