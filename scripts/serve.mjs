@@ -47,7 +47,6 @@ async function answer(folder, request, response) {
     'content-security-policy': header_policy,
     'x-content-type-options': 'nosniff',
     'referrer-policy': 'no-referrer',
-    'cross-origin-opener-policy': 'same-origin',
   };
   if (request.method !== 'GET' && request.method !== 'HEAD') {
     response.writeHead(405, { ...headers, allow: 'GET, HEAD' }).end();
@@ -67,7 +66,10 @@ async function answer(folder, request, response) {
     'cache-control': file.includes(`${sep}assets${sep}`) ? `public, max-age=${a_year_s}, immutable` : 'no-cache',
   });
   if (request.method === 'HEAD') response.end();
-  else createReadStream(file).on('error', () => response.destroy()).pipe(response);
+  else
+    createReadStream(file)
+      .on('error', () => response.destroy())
+      .pipe(response);
 }
 
 /** The file that an address names; undefined for what cannot be one of the folder. */

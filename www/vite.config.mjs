@@ -39,10 +39,7 @@ function serviceWorker() {
 export default defineConfig({
   root: here('.'),
   logLevel: 'warn',
-  plugins: [
-    { name: 'policy', transformIndexHtml: (html) => html.replace('%POLICY%', meta_policy) },
-    serviceWorker(),
-  ],
+  plugins: [{ name: 'policy', transformIndexHtml: (html) => html.replace('%POLICY%', meta_policy) }, serviceWorker()],
   worker: { format: 'es' },
   build: {
     outDir: here('../dist/www'),

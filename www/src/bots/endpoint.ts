@@ -34,7 +34,7 @@ export async function* answer({ store, sessionId, messageId, signal }: Question,
   if (response.body === null) throw new EndpointError('The server sent an empty answer.');
   // Some servers do not stream, whatever they are asked.
   if (response.headers.get('content-type')?.includes('application/json')) {
-    const whole = (await response.json()) as Chunk;
+    const whole = chunkOf(await response.text());
     yield whole.choices?.[0]?.message?.content ?? '';
     return;
   }
@@ -47,11 +47,13 @@ export async function* answer({ store, sessionId, messageId, signal }: Question,
 /** The models that the server offers; an empty list where it does not say. */
 export async function listModels(to: Connection, signal: AbortSignal): Promise<string[]> {
   const response = await request(to, '/models', { signal });
-  const { data } = (await response.json()) as { data?: { id?: unknown }[] };
-  return (data ?? []).map(({ id }) => id).filter((id) => typeof id === 'string');
+  const { data = [] } = chunkOf(await response.text());
+  return data.map(({ id }) => id).filter((id) => typeof id === 'string');
 }
 
+/** What comes from a server: a piece of an answer, a whole one, a failure, or its list of models. */
 interface Chunk {
+  data?: { id?: unknown }[];
   error?: { message?: string } | string;
   choices?: {
     delta?: { content?: string | null; reasoning_content?: string | null; reasoning?: string | null };
@@ -60,12 +62,7 @@ interface Chunk {
 }
 
 function* deltasOf(data: string): Generator<StreamDelta> {
-  let chunk: Chunk;
-  try {
-    chunk = JSON.parse(data) as Chunk;
-  } catch {
-    throw new EndpointError('The server sent something that is not an OpenAI-compatible answer.');
-  }
+  const chunk = chunkOf(data);
   if (chunk.error !== undefined) throw new EndpointError(`The server reports: ${errorText(chunk.error)}`);
   const delta = chunk.choices?.[0]?.delta;
   const reasoning = delta?.reasoning_content ?? delta?.reasoning;
@@ -73,14 +70,26 @@ function* deltasOf(data: string): Generator<StreamDelta> {
   if (delta?.content) yield delta.content;
 }
 
+function chunkOf(text: string): Chunk {
+  try {
+    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- every field is optional, and looked at with care
+    return JSON.parse(text) as Chunk;
+  } catch {
+    throw new EndpointError('The server sent something that is not an OpenAI-compatible answer.');
+  }
+}
+
 /** The data of each server-sent event. */
 async function* events(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
-  const reader = stream.pipeThrough(new TextDecoderStream() as ReadableWritablePair<string, Uint8Array>).getReader();
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
   let rest = '';
   try {
     for (;;) {
-      const { done, value } = await reader.read();
-      rest += done ? '\n' : value;
+      const { done, value } = await reader.read().catch((error: unknown) => {
+        throw new EndpointError('The connection to the server was lost. What had come is kept.', { cause: error });
+      });
+      rest += done ? '\n' : decoder.decode(value, { stream: true });
       const lines = rest.split(/\r\n|\n|\r(?!$)/);
       rest = lines.pop() ?? '';
       for (const line of lines) {
@@ -114,7 +123,9 @@ function checkedAddress(text: string): string {
   try {
     url = new URL(text.trim());
   } catch {
-    throw new EndpointError('The address in Settings is not complete. It begins with https:// and often ends with /v1.');
+    throw new EndpointError(
+      'The address in Settings is not complete. It begins with https:// and often ends with /v1.',
+    );
   }
   const local = ['localhost', '127.0.0.1'].includes(url.hostname);
   if (url.protocol !== 'https:' && !(url.protocol === 'http:' && local))
@@ -126,7 +137,8 @@ function checkedAddress(text: string): string {
 
 /** A browser does not say why: these are the reasons there are. */
 function unreachable(address: string): string {
-  if (!navigator.onLine) return 'This device is offline, so the model cannot be reached. The offline bot still answers.';
+  if (!navigator.onLine)
+    return 'This device is offline, so the model cannot be reached. The offline bot still answers.';
   const { hostname, host } = new URL(address);
   const local = ['localhost', '127.0.0.1'].includes(hostname);
   const running = local ? `Is the server running at ${host}?` : `Is ${host} the right address?`;
@@ -140,7 +152,7 @@ async function refused(response: Response): Promise<string> {
   const text = await response.text().catch(() => '');
   let said = text.slice(0, 300);
   try {
-    const { error } = JSON.parse(text) as Chunk;
+    const { error } = chunkOf(text);
     if (error !== undefined) said = errorText(error);
   } catch {
     // Not JSON: as it is.

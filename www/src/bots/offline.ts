@@ -40,16 +40,18 @@ async function compose(
   signal: AbortSignal,
 ): Promise<string> {
   const plain = text.toLowerCase();
-  if (/\b(what|how) (can|do) (you|i)( do| use| work)?\b|^\s*(help|hi|hello|hey)\W*$/.test(plain)) return introduce(store);
-  if (/\bhow (many|much)\b.*\b(chats?|messages?|conversations?|words?)\b|\bstatistics\b/.test(plain)) return count(store);
+  if (/\b(what|how) (can|do) (you|i)( do| use| work)?\b|^\s*(help|hi|hello|hey)\W*$/.test(plain))
+    return introduce(store);
+  if (/\bhow (many|much)\b.*\b(chats?|messages?|conversations?|words?)\b|\bstatistics\b/.test(plain))
+    return count(store);
   if (/\b(recent|latest|newest|last)\b.*\b(chats?|conversations?)\b/.test(plain)) return recent(store, asked.sessionId);
 
   const words = keywords(text);
   const hits = words.length === 0 ? [] : await find(store, words, asked, signal);
   if (hits.length > 0) return quote(hits, words);
-  const { chats } = await counts(store);
-  // The chat that asks is one of them.
-  if (chats <= 1) return introduce(store);
+  const { chats, messages } = await counts(store);
+  // The chat that asks is one of them, with a question and its answer.
+  if (chats <= 1 && messages <= 2) return introduce(store);
   return nothing(words);
 }
 
@@ -66,14 +68,14 @@ async function find(
   asked: { sessionId: string; messageId: string },
   signal: AbortSignal,
 ): Promise<SearchHit[]> {
-  const found = new Map<string, { hit: SearchHit; count: number }>();
-  const take = (hits: SearchHit[], count: number) => {
+  const found = new Map<string, { hit: SearchHit; weight: number }>();
+  const take = (hits: SearchHit[], weight: number) => {
     for (const hit of hits) {
       // What it said itself is no source, nor is the question.
       const own = hit.botId === OFFLINE_BOT.id && hit.role !== 'user';
       if (own || (hit.sessionId === asked.sessionId && hit.id === asked.messageId)) continue;
       const key = `${hit.sessionId}\n${hit.id}`;
-      found.set(key, { hit, count: (found.get(key)?.count ?? 0) + count });
+      found.set(key, { hit, weight: (found.get(key)?.weight ?? 0) + weight });
     }
   };
   const search = async (query: string) => (await store.search(query, { limit: 20, prefix: true, signal })).items;
@@ -82,7 +84,7 @@ async function find(
     for (const word of words) take(await search(word), 1);
   }
   return [...found.values()]
-    .toSorted((a, b) => b.count - a.count || a.hit.rank - b.hit.rank)
+    .toSorted((a, b) => b.weight - a.weight || a.hit.rank - b.hit.rank)
     .slice(0, MOST_QUOTES)
     .map(({ hit }) => hit);
 }

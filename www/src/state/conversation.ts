@@ -6,7 +6,7 @@
  */
 import { signal } from '@preact/signals';
 import type { ChatStore, Message, Session } from 'chatstore';
-import { onChange } from './changes';
+import { onChange, touches } from './changes';
 import { ListWindow } from './list_window';
 import { codeOf } from './words';
 
@@ -31,7 +31,11 @@ export class Conversation {
     this.#store = store;
     this.sessionId = sessionId;
     this.window = new ListWindow<Message>((page) => store.messages.list({ sessionId, ...page }), stampOf);
-    this.#unsubscribe = onChange(store, REFRESH_INTERVAL_MS, () => void this.refresh());
+    this.#unsubscribe = onChange(
+      store,
+      { intervalMs: REFRESH_INTERVAL_MS, concerns: touches(sessionId) },
+      () => void this.refresh(),
+    );
     void this.show(messageId);
   }
 

@@ -8,11 +8,14 @@ import { theStore } from './store';
 import { attempt, dismiss, tell, update } from './toasts';
 import { size } from './sizes';
 
-interface PickerWindow {
-  showSaveFilePicker?: (options: {
-    suggestedName: string;
-    types: { description: string; accept: Record<string, string[]> }[];
-  }) => Promise<FileSystemFileHandle>;
+declare global {
+  interface Window {
+    /** Not in every browser, and not in the types. */
+    showSaveFilePicker?: (options: {
+      suggestedName: string;
+      types: { description: string; accept: Record<string, string[]> }[];
+    }) => Promise<FileSystemFileHandle>;
+  }
 }
 
 const MEDIA_TYPE = 'application/vnd.sqlite3';
@@ -20,7 +23,7 @@ const MEDIA_TYPE = 'application/vnd.sqlite3';
 export function saveCopy(): void {
   attempt(async () => {
     const name = `chats-${new Date().toISOString().slice(0, 10)}.sqlite`;
-    const pick = (window as PickerWindow).showSaveFilePicker;
+    const pick = window.showSaveFilePicker;
     if (pick === undefined) {
       await download(name);
       return;
@@ -95,9 +98,9 @@ export function chooseFile(onChosen: (file: File) => void): void {
   const input = document.createElement('input');
   input.type = 'file';
   input.accept = '.sqlite,.sqlite3,.db';
-  input.onchange = () => {
+  input.addEventListener('change', () => {
     const file = input.files?.[0];
     if (file !== undefined) onChosen(file);
-  };
+  });
   input.click();
 }

@@ -114,18 +114,21 @@ export class ListWindow<T> {
   #step(name: string, work: () => Promise<void>): Promise<void> {
     if (this.#waiting.has(name)) return this.#last;
     this.#waiting.add(name);
-    this.#last = this.#last.then(async () => {
-      this.#waiting.delete(name);
-      if (this.#ended) return;
-      let error: unknown;
-      try {
-        await work();
-      } catch (reason) {
-        error = reason;
-      }
-      if (!this.#ended) this.#show(error);
-    });
+    this.#last = this.#run(this.#last, name, work);
     return this.#last;
+  }
+
+  async #run(before: Promise<void>, name: string, work: () => Promise<void>): Promise<void> {
+    await before;
+    this.#waiting.delete(name);
+    if (this.#ended) return;
+    let error: unknown;
+    try {
+      await work();
+    } catch (reason) {
+      error = reason;
+    }
+    if (!this.#ended) this.#show(error);
   }
 
   /** Items that did not change stay the same objects, so that nothing is drawn again for them. */
@@ -137,7 +140,13 @@ export class ListWindow<T> {
     const same = items.length === before.items.length && items.every((item, i) => item === before.items[i]);
     const hasBefore = typeof this.#pages[0]?.prevCursor === 'string';
     const hasAfter = typeof this.#pages.at(-1)?.nextCursor === 'string';
-    if (same && before.loaded && before.hasBefore === hasBefore && before.hasAfter === hasAfter && before.error === error)
+    if (
+      same &&
+      before.loaded &&
+      before.hasBefore === hasBefore &&
+      before.hasAfter === hasAfter &&
+      before.error === error
+    )
       return;
     this.#view.value = { items: same ? before.items : items, hasBefore, hasAfter, loaded: true, error };
   }

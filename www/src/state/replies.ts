@@ -3,7 +3,7 @@
  *
  * Holds: the replies that are under way in this tab. Must not know: what bots say, or how it looks.
  */
-import { signal } from '@preact/signals';
+import { signal as state } from '@preact/signals';
 import { ChatStoreError, type ChatStore, type Message, type MessageStream, type Ref } from 'chatstore';
 import * as endpointBot from '../bots/endpoint';
 import * as offlineBot from '../bots/offline';
@@ -23,9 +23,9 @@ export interface Reply {
 }
 
 /** By session. */
-export const replies = signal<ReadonlyMap<string, Reply>>(new Map());
+export const replies = state<ReadonlyMap<string, Reply>>(new Map());
 /** What a screen reader is told, once for each reply. */
-export const announcement = signal('');
+export const announcement = state('');
 
 const stops = new Map<string, () => void>();
 const TITLE_CHARACTERS = 60;
@@ -59,7 +59,8 @@ export async function resend(message: Message, text: string): Promise<void> {
 export async function regenerate(reply: Message): Promise<void> {
   const store = theStore();
   stop(reply.sessionId);
-  const question = reply.parentId === null ? null : await store.messages.get({ sessionId: reply.sessionId, id: reply.parentId });
+  const question =
+    reply.parentId === null ? null : await store.messages.get({ sessionId: reply.sessionId, id: reply.parentId });
   const { model } = who();
   const stream = await store.messages.regenerate(reply, model === null ? {} : { model });
   void run(store, stream, question);
@@ -103,9 +104,7 @@ async function run(store: ChatStore, stream: MessageStream, question: Message | 
     }
     if (controller.signal.aborted) await stream.abort('stopped');
     else await stream.finish({ finishReason: 'stop' });
-    announcement.value = controller.signal.aborted
-      ? 'Stopped.'
-      : `Reply: ${shorten(reply.text, ANNOUNCED_CHARACTERS)}`;
+    announcement.value = controller.signal.aborted ? 'Stopped.' : `Reply: ${shorten(reply.text, ANNOUNCED_CHARACTERS)}`;
   } catch (error) {
     if (controller.signal.aborted) await stream.abort('stopped').catch(tellError);
     else await fail(store, stream, error);

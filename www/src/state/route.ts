@@ -6,7 +6,12 @@
 import { signal } from '@preact/signals';
 
 export type Route =
-  | { view: 'chat'; sessionId: string | null; messageId: string | null; /** Each jump is one of its own. */ jump: number }
+  | {
+      view: 'chat';
+      sessionId: string | null;
+      messageId: string | null;
+      /** Each jump is one of its own. */ jump: number;
+    }
   | { view: 'health' };
 
 let jumps = 0;

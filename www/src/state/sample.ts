@@ -53,7 +53,7 @@ async function load(
   const present = await presentIds(store, conversations);
   const missing = conversations.filter(({ id }) => !present.has(id));
   let messages = 0;
-  for (let from = 0; from < missing.length; ) {
+  for (let from = 0; from < missing.length;) {
     const batch: typeof missing = [];
     for (let count = 0; from < missing.length && count < BATCH_MESSAGES; from++) {
       const conversation = missing[from];
@@ -62,7 +62,13 @@ async function load(
       count += conversation.messages.length;
     }
     const rows = batch.flatMap(({ id: sessionId, messages: said }) =>
-      said.map(({ role, text, at_ms }, i): NewMessage => ({ sessionId, id: String(i + 1), role, content: text, createdAt: at_ms })),
+      said.map(({ role, text, at_ms }, i): NewMessage => ({
+        sessionId,
+        id: String(i + 1),
+        role,
+        content: text,
+        createdAt: at_ms,
+      })),
     );
     await store.transaction(async (tx) => {
       for (const { id, title, messages: said } of batch)
@@ -80,14 +86,18 @@ async function read(): Promise<Sample> {
   if (response?.ok !== true || response.body === null)
     throw new Error('The sample chats could not be loaded: the server that this page comes from does not answer.');
   const text = await new Response(response.body.pipeThrough(new DecompressionStream('gzip'))).text();
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it comes with the page, and www/sample/README.md says its form
   return JSON.parse(text) as Sample;
 }
 
 /** Also those in the trash: their ids are taken. */
 async function presentIds(store: ChatStore, conversations: Sample['conversations']): Promise<Set<string>> {
   const ids = JSON.stringify(conversations.map(({ id }) => id));
-  const rows = await store.query<{ id: string }>('SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(?))', {
-    params: [ids],
-  });
+  const rows = await store.query<{ id: string }>(
+    'SELECT id FROM sessions WHERE id IN (SELECT value FROM json_each(?))',
+    {
+      params: [ids],
+    },
+  );
   return new Set(rows.map(({ id }) => id));
 }

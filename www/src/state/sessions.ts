@@ -4,7 +4,7 @@
  * Holds: which list is shown, its window and what can be done to a chat. Must not know: messages.
  */
 import { computed, signal } from '@preact/signals';
-import type { ChatStore, ListSessionsOptions, Session } from 'chatstore';
+import type { ChatStore, ListSessionsOptions, Session, StoreChange } from 'chatstore';
 import { onChange } from './changes';
 import { ListWindow } from './list_window';
 import { go, home, route } from './route';
@@ -36,11 +36,24 @@ export const isEmpty = computed(() => {
 /** Shows a store's chats and keeps them up to date; gives what ends it. */
 export function watchSessions(store: ChatStore): () => void {
   showShelf('active', store);
-  return onChange(store, REFRESH_INTERVAL_MS, () => {
-    void sessionsWindow.value?.refresh();
-    void readPinned(store);
-  });
+  const pinnedOnes = store.live((view) => view.sessions.list({ status: 'active', pinned: true, limit: MOST_PINNED }));
+  const ends = [
+    pinnedOnes.subscribe(() => {
+      pinned.value = pinnedOnes.value?.items ?? [];
+    }),
+    onChange(
+      store,
+      { intervalMs: REFRESH_INTERVAL_MS, concerns: changesLists },
+      () => void sessionsWindow.value?.refresh(),
+    ),
+  ];
+  return () => {
+    for (const end of ends) end();
+  };
 }
+
+/** A reply that grows changes no list. */
+const changesLists = ({ sessions }: StoreChange): boolean => sessions === null || sessions.length > 0;
 
 export function showShelf(name: Shelf, store = theStore()): void {
   sessionsWindow.value?.end();
@@ -49,18 +62,8 @@ export function showShelf(name: Shelf, store = theStore()): void {
     ({ id, revision, deletedAt }) => `${id} ${String(revision)} ${String(deletedAt)}`,
   );
   void list.open();
-  void readPinned(store);
   shelf.value = name;
   sessionsWindow.value = list;
-}
-
-async function readPinned(store: ChatStore): Promise<void> {
-  try {
-    const { items } = await store.sessions.list({ status: 'active', pinned: true, limit: MOST_PINNED });
-    pinned.value = items;
-  } catch {
-    // The list itself says what is wrong.
-  }
 }
 
 /** What a chat is called where it has no title of its own. */

@@ -10,10 +10,7 @@ import { onChange } from './changes';
 
 export const STORE_NAME = 'chats';
 
-export type Opened =
-  | { state: 'opening' }
-  | { state: 'open'; store: ChatStore }
-  | { state: 'failed'; error: unknown };
+export type Opened = { state: 'opening' } | { state: 'open'; store: ChatStore } | { state: 'failed'; error: unknown };
 
 export const opened = signal<Opened>({ state: 'opening' });
 export const info = signal<StoreInfo | null>(null);
@@ -65,7 +62,7 @@ export async function persist(): Promise<boolean> {
 function watch(store: ChatStore): () => void {
   readInfo(store);
   void readRoom();
-  const end = onChange(store, ROOM_INTERVAL_MS, () => void readRoom());
+  const end = onChange(store, { intervalMs: ROOM_INTERVAL_MS }, () => void readRoom());
   // Which tab leads may change without a change of what is stored.
   const timer = setInterval(() => {
     readInfo(store);

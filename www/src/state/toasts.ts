@@ -42,7 +42,12 @@ export function dismiss(id: number): void {
 export function tellError(error: unknown, again?: () => unknown): void {
   const { text, way, code } = inWords(error);
   console.warn(code ?? '', error);
-  const reload = { label: 'Reload', run: () => { location.reload(); } };
+  const reload = {
+    label: 'Reload',
+    run: () => {
+      location.reload();
+    },
+  };
   const action = way === 'reload' ? reload : way === 'retry' && again ? { label: 'Try again', run: again } : undefined;
   tell(text, { kind: 'error', ...(action && { action }) });
 }

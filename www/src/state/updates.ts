@@ -14,21 +14,21 @@ export function watchForUpdates(): void {
   container.addEventListener('controllerchange', () => {
     if (hadOne) location.reload();
   });
-  container.register('/sw.js').then(
-    (registration) => {
-      offer(registration, hadOne);
-      registration.addEventListener('updatefound', () => {
-        const worker = registration.installing;
-        worker?.addEventListener('statechange', () => {
-          if (worker.state === 'installed') offer(registration, hadOne);
-        });
-      });
-    },
-    // The page works without it, as long as there is a network.
-    (error: unknown) => {
-      console.warn('no service worker:', error);
-    },
-  );
+  // The page works without it, as long as there is a network.
+  register(container, hadOne).catch((error: unknown) => {
+    console.warn('no service worker:', error);
+  });
+}
+
+async function register(container: ServiceWorkerContainer, hadOne: boolean): Promise<void> {
+  const registration = await container.register('/sw.js');
+  offer(registration, hadOne);
+  registration.addEventListener('updatefound', () => {
+    const worker = registration.installing;
+    worker?.addEventListener('statechange', () => {
+      if (worker.state === 'installed') offer(registration, hadOne);
+    });
+  });
 }
 
 function offer(registration: ServiceWorkerRegistration, hadOne: boolean): void {

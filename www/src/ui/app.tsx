@@ -68,7 +68,13 @@ function Open() {
         Skip to the chat
       </a>
       <Sidebar />
-      <div class="scrim" onClick={() => { drawer.value = false; }} aria-hidden="true" />
+      <div
+        class="scrim"
+        onClick={() => {
+          drawer.value = false;
+        }}
+        aria-hidden="true"
+      />
       <main id="main" tabIndex={-1}>
         <TopBar />
         <MemoryBanner />
@@ -114,7 +120,9 @@ function TopBar() {
         aria-label="Open sidebar"
         aria-expanded={drawer.value}
         aria-controls="sidebar"
-        onClick={() => { drawer.value = true; }}
+        onClick={() => {
+          drawer.value = true;
+        }}
       >
         <Icon name="menu" />
       </button>
@@ -144,7 +152,12 @@ function Failed({ error }: { error: unknown }) {
         <button type="button" class="primary" onClick={() => void openStore()}>
           Try again
         </button>
-        <button type="button" onClick={() => { location.reload(); }}>
+        <button
+          type="button"
+          onClick={() => {
+            location.reload();
+          }}
+        >
           Reload
         </button>
       </div>

@@ -96,7 +96,15 @@ export function Composer({ sessionId, onSent }: Props) {
           {answererName(endpoint.value)}
         </button>
         {isComing ? (
-          <button type="button" class="round" aria-label="Stop" title="Stop" onClick={() => { stop(sessionId); }}>
+          <button
+            type="button"
+            class="round"
+            aria-label="Stop"
+            title="Stop"
+            onClick={() => {
+              stop(sessionId);
+            }}
+          >
             <Icon name="stop" />
           </button>
         ) : (

@@ -7,7 +7,7 @@ import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Conversation as Data } from '../state/conversation';
 import { loadSample } from '../state/sample';
 import { isEmpty } from '../state/sessions';
-import { theStore } from '../state/store';
+import { info, theStore } from '../state/store';
 import { inWords } from '../state/words';
 import { Composer, setDraft } from './composer';
 import { dialog } from './dialogs';
@@ -23,7 +23,12 @@ interface Props {
 
 export function Conversation({ sessionId, messageId, jump }: Props) {
   const data = useMemo(() => new Data(theStore(), sessionId, messageId), [sessionId]);
-  useEffect(() => () => { data.end(); }, [data]);
+  useEffect(
+    () => () => {
+      data.end();
+    },
+    [data],
+  );
   const handle = useRef<ListHandle>(null);
   const [isAtBottom, setAtBottom] = useState(true);
   const shown = useRef<number | null>(null);
@@ -82,7 +87,13 @@ export function Conversation({ sessionId, messageId, jump }: Props) {
       />
       <div class="below">
         {loaded && !isAtBottom && (
-          <button type="button" class="jump" aria-label="Jump to latest" title="Jump to latest" onClick={() => void toNewest()}>
+          <button
+            type="button"
+            class="jump"
+            aria-label="Jump to latest"
+            title="Jump to latest"
+            onClick={() => void toNewest()}
+          >
             <Icon name="down" />
           </button>
         )}
@@ -114,12 +125,17 @@ export function NewChat() {
       <h1>{empty ? 'Chats that stay with you' : 'What is on your mind?'}</h1>
       <p>
         {empty
-          ? 'Write something: a built-in bot answers from your own history. Everything is kept in a file on this device.'
+          ? `Write something: a built-in bot answers from your own history. ${info.value?.ephemeral ? '' : 'Everything is kept in a file on this device.'}`
           : 'The offline bot looks through all of your chats and quotes what it finds.'}
       </p>
       <Composer sessionId={null} />
       <div class="chips">
-        <button type="button" onClick={() => { setDraft(null, 'What can you do?'); }}>
+        <button
+          type="button"
+          onClick={() => {
+            setDraft(null, 'What can you do?');
+          }}
+        >
           What can you do?
         </button>
         {empty ? (
@@ -127,11 +143,21 @@ export function NewChat() {
             <Icon name="sample" /> Load sample chats
           </button>
         ) : (
-          <button type="button" onClick={() => { setDraft(null, 'Show my recent chats'); }}>
+          <button
+            type="button"
+            onClick={() => {
+              setDraft(null, 'Show my recent chats');
+            }}
+          >
             Show my recent chats
           </button>
         )}
-        <button type="button" onClick={() => { dialog.value = 'search'; }}>
+        <button
+          type="button"
+          onClick={() => {
+            dialog.value = 'search';
+          }}
+        >
           <Icon name="search" /> Search
         </button>
       </div>

@@ -7,10 +7,14 @@ import { Dialog } from './dialog';
 import { offered } from './dialogs';
 import { Icon } from './icons';
 
+const hasFile = (event: DragEvent): boolean => event.dataTransfer?.types.includes('Files') === true;
+const close = () => {
+  offered.value = null;
+};
+
 export function Drop() {
   const [over, setOver] = useState(false);
   useEffect(() => {
-    const hasFile = (event: DragEvent) => event.dataTransfer?.types.includes('Files') === true;
     const onOver = (event: DragEvent) => {
       if (!hasFile(event)) return;
       event.preventDefault();
@@ -36,9 +40,6 @@ export function Drop() {
     };
   }, []);
   const file = offered.value;
-  const close = () => {
-    offered.value = null;
-  };
   return (
     <>
       {over && (
@@ -51,8 +52,8 @@ export function Drop() {
       {file !== null && (
         <Dialog title="Load this file?" onClose={close}>
           <p>
-            The chats of <strong>{file.name}</strong> ({size(file.size)}) take the place of those that are here, in every tab of
-            this page. The file is checked first.
+            The chats of <strong>{file.name}</strong> ({size(file.size)}) take the place of those that are here, in
+            every tab of this page. The file is checked first.
           </p>
           <p>
             {info.value?.ephemeral === true

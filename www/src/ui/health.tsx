@@ -8,11 +8,11 @@ import { useEffect, useState, type StateUpdater } from 'preact/hooks';
 import { chooseFile, saveCopy } from '../state/copies';
 import { momentOf } from '../state/dates';
 import { number, size } from '../state/sizes';
-import { info, lastEvent, persist, room, theStore } from '../state/store';
-import { attempt, tell } from '../state/toasts';
+import { info, lastEvent, room, theStore } from '../state/store';
+import { attempt } from '../state/toasts';
 import { offered } from './dialogs';
 import { Icon } from './icons';
-import { place } from './status';
+import { KeepButton, place } from './place';
 
 const STATS_INTERVAL_MS = 2_000;
 
@@ -31,7 +31,14 @@ export function Health() {
             <button type="button" onClick={saveCopy}>
               <Icon name="save" /> Save a copy
             </button>
-            <button type="button" onClick={() => { chooseFile((file) => { offered.value = file; }); }}>
+            <button
+              type="button"
+              onClick={() => {
+                chooseFile((file) => {
+                  offered.value = file;
+                });
+              }}
+            >
               <Icon name="load" /> Load a copy
             </button>
           </div>
@@ -78,36 +85,24 @@ function Room() {
   );
 }
 
-export function KeepButton() {
-  return (
-    <button
-      type="button"
-      class="small"
-      onClick={() => {
-        attempt(async () => {
-          const kept = await persist();
-          tell(
-            kept
-              ? 'The browser will keep your chats.'
-              : 'The browser did not agree yet. It does so for pages that you use often, or once this page is bookmarked or installed. A saved copy is safe in any case.',
-          );
-        });
-      }}
-    >
-      <Icon name="keep" /> Keep it
-    </button>
-  );
-}
-
 function Check() {
   const [report, setReport] = useState<VerifyReport | null>(null);
   const [share, setShare] = useState<number | null>(null);
   return (
     <section aria-labelledby="health-check">
       <h2 id="health-check">Check</h2>
-      <p>Reads the whole file, compares every page with its checksum and every rule with what is there. It changes nothing.</p>
+      <p>
+        Reads the whole file, compares every page with its checksum and every rule with what is there. It changes
+        nothing.
+      </p>
       <div class="row">
-        <button type="button" disabled={share !== null} onClick={() => { attempt(() => check(setShare, setReport)); }}>
+        <button
+          type="button"
+          disabled={share !== null}
+          onClick={() => {
+            attempt(() => check(setShare, setReport));
+          }}
+        >
           <Icon name="check" /> Check everything
         </button>
         {share !== null && <progress value={share} aria-label="Checking" />}
@@ -159,7 +154,9 @@ function Figures() {
   useEffect(() => {
     const read = () => {
       // What is wrong is shown where something is wanted of the store.
-      theStore().stats().then(setFigures, () => undefined);
+      theStore()
+        .stats()
+        .then(setFigures, () => undefined);
     };
     read();
     const timer = setInterval(read, STATS_INTERVAL_MS);
@@ -199,7 +196,7 @@ function words(name: string): string {
 function shown(name: string, value: unknown): string {
   if (value === null) return 'unknown';
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (typeof value !== 'number') return String(value);
-  if (/Bytes/.test(name)) return size(value);
-  return /Ms$/.test(name) ? `${number(Math.round(value))} ms` : number(value);
+  if (typeof value !== 'number') return typeof value === 'string' ? value : JSON.stringify(value);
+  if (name.includes('Bytes')) return size(value);
+  return name.endsWith('Ms') ? `${number(Math.round(value))} ms` : number(value);
 }

@@ -15,13 +15,33 @@ const parser = new MarkdownIt({ html: false, linkify: true, breaks: true });
 parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 
 /** Tokens of markdown-it that are an element with the same name and nothing more. */
-const plain_tags = new Set(
-  ['p', 'h1', 'h2', 'h3', 'h4', 'h5', 'h6', 'ul', 'ol', 'li', 'blockquote', 'em', 'strong', 's', 'thead', 'tbody', 'tr', 'th', 'td'],
-);
+const plain_tags = new Set([
+  'p',
+  'h1',
+  'h2',
+  'h3',
+  'h4',
+  'h5',
+  'h6',
+  'ul',
+  'ol',
+  'li',
+  'blockquote',
+  'em',
+  'strong',
+  's',
+  'thead',
+  'tbody',
+  'tr',
+  'th',
+  'td',
+]);
 /** A message's headings stand below those of the page. */
 const shown_as: Record<string, string> = { h1: 'h3', h2: 'h4', h3: 'h5', h4: 'h6', h5: 'h6' };
 
-export const Markdown = memo(({ text }: { text: string }) => <div class="markdown">{elements(parser.parse(text, {}))}</div>);
+export const Markdown = memo(({ text }: { text: string }) => (
+  <div class="markdown">{elements(parser.parse(text, {}))}</div>
+));
 
 interface Open {
   make: (children: ComponentChildren[]) => ComponentChildren;

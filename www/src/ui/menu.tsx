@@ -72,20 +72,21 @@ export function Menu({ label, items, children, ...props }: Props) {
         onToggle={place}
         onKeyDown={onKeyDown}
       >
-        {isOpen && items.map((item) => (
-          <button
-            key={item.label}
-            type="button"
-            role="menuitem"
-            class={item.danger ? 'danger' : ''}
-            onClick={() => {
-              list.current?.hidePopover();
-              item.run();
-            }}
-          >
-            <Icon name={item.icon} /> {item.label}
-          </button>
-        ))}
+        {isOpen &&
+          items.map((item) => (
+            <button
+              key={item.label}
+              type="button"
+              role="menuitem"
+              class={item.danger ? 'danger' : ''}
+              onClick={() => {
+                list.current?.hidePopover();
+                item.run();
+              }}
+            >
+              <Icon name={item.icon} /> {item.label}
+            </button>
+          ))}
       </div>
     </>
   );

@@ -37,7 +37,8 @@ export const MessageItem = memo(({ message, before, branches, isLast, isTarget }
     return running?.ref.id === id ? running : null;
   });
   // This tab knows more of its own reply than has been flushed.
-  const text = reply.value !== null && reply.value.text.length > message.content.length ? reply.value.text : message.content;
+  const text =
+    reply.value !== null && reply.value.text.length > message.content.length ? reply.value.text : message.content;
   const reasoning = reply.value?.reasoning || reasoningOf(message.parts);
   const isUser = role === 'user';
   const isComing = status === 'streaming' || status === 'pending';
@@ -84,7 +85,15 @@ export const MessageItem = memo(({ message, before, branches, isLast, isTarget }
             {branches && <Versions message={message} />}
             <CopyButton text={text} />
             {isUser ? (
-              <button type="button" class="icon-button small" aria-label="Edit message" title="Edit" onClick={() => { setEditing(true); }}>
+              <button
+                type="button"
+                class="icon-button small"
+                aria-label="Edit message"
+                title="Edit"
+                onClick={() => {
+                  setEditing(true);
+                }}
+              >
                 <Icon name="pencil" />
               </button>
             ) : (
@@ -94,7 +103,9 @@ export const MessageItem = memo(({ message, before, branches, isLast, isTarget }
                   class="icon-button small"
                   aria-label="Regenerate reply"
                   title="Another answer"
-                  onClick={() => { attempt(() => regenerate(message)); }}
+                  onClick={() => {
+                    attempt(() => regenerate(message));
+                  }}
                 >
                   <Icon name="refresh" />
                 </button>
@@ -103,7 +114,7 @@ export const MessageItem = memo(({ message, before, branches, isLast, isTarget }
             <time dateTime={new Date(message.createdAt).toISOString()} title={momentOf(message.createdAt)}>
               {timeOf(message.createdAt)}
             </time>
-            {!isUser && message.model !== null && <span>{message.model}</span>}
+            {!isUser && message.model !== null && message.model !== name && <span>{message.model}</span>}
           </footer>
         )}
       </article>
@@ -155,14 +166,24 @@ function Ending({ message, isLast }: { message: Message; isLast: boolean }) {
   const told = typeof error === 'object' && error !== null && !Array.isArray(error) ? error['message'] : error;
   const text =
     status === 'error'
-      ? typeof told === 'string' ? told : 'The reply broke off.'
-      : finishReason === 'stopped' ? 'Stopped.' : 'The reply broke off: its tab was closed or lost its connection. What had come is kept.';
+      ? typeof told === 'string'
+        ? told
+        : 'The reply broke off.'
+      : finishReason === 'stopped'
+        ? 'Stopped.'
+        : 'The reply broke off: its tab was closed or lost its connection. What had come is kept.';
   return (
     <p class={`ending ${status}`} role={isLast && status === 'error' ? 'alert' : undefined}>
       <Icon name={status === 'error' ? 'warn' : 'stop'} />
       <span>{text}</span>
       {message.role === 'assistant' && isLast && (
-        <button type="button" class="quiet small" onClick={() => { attempt(() => regenerate(message)); }}>
+        <button
+          type="button"
+          class="quiet small"
+          onClick={() => {
+            attempt(() => regenerate(message));
+          }}
+        >
           {status === 'error' ? 'Try again' : 'Answer anew'}
         </button>
       )}
@@ -174,7 +195,9 @@ function CopyButton({ text }: { text: string }) {
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     setCopied(await copyText(text));
-    setTimeout(() => { setCopied(false); }, COPIED_SHOWN_MS);
+    setTimeout(() => {
+      setCopied(false);
+    }, COPIED_SHOWN_MS);
   };
   return (
     <button type="button" class="icon-button small" aria-label="Copy message" title="Copy" onClick={() => void copy()}>
@@ -188,15 +211,12 @@ function Versions({ message }: { message: Message }) {
   const [versions, setVersions] = useState<Message[]>([]);
   useEffect(() => {
     let isCurrent = true;
-    theStore()
-      .messages.branches(message)
-      .then(
-        (found) => {
-          if (isCurrent) setVersions(found.filter(({ deletedAt }) => deletedAt === null));
-        },
-        // It is gone: the list says so in a moment.
-        () => undefined,
-      );
+    const read = async () => {
+      const found = await theStore().messages.branches(message);
+      if (isCurrent) setVersions(found.filter(({ deletedAt }) => deletedAt === null));
+    };
+    // It is gone: the list says so in a moment.
+    read().catch(() => undefined);
     return () => {
       isCurrent = false;
     };
@@ -209,13 +229,29 @@ function Versions({ message }: { message: Message }) {
   };
   return (
     <span class="versions" role="group" aria-label="Versions">
-      <button type="button" class="icon-button small" aria-label="Previous version" disabled={at <= 0} onClick={() => { to(at - 1); }}>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label="Previous version"
+        disabled={at <= 0}
+        onClick={() => {
+          to(at - 1);
+        }}
+      >
         <Icon name="left" />
       </button>
       <span>
         {at + 1}/{versions.length}
       </span>
-      <button type="button" class="icon-button small" aria-label="Next version" disabled={at >= versions.length - 1} onClick={() => { to(at + 1); }}>
+      <button
+        type="button"
+        class="icon-button small"
+        aria-label="Next version"
+        disabled={at >= versions.length - 1}
+        onClick={() => {
+          to(at + 1);
+        }}
+      >
         <Icon name="right" />
       </button>
     </span>

@@ -17,7 +17,24 @@ import { Icon } from './icons';
 const MOST_HITS = 50;
 const WAIT_MS = 60;
 
-type Found = { state: 'none' } | { state: 'found'; query: string; hits: SearchHit[] } | { state: 'failed'; text: string };
+type Found =
+  | { state: 'none' }
+  | { state: 'found'; query: string; hits: SearchHit[] }
+  | { state: 'failed'; text: string };
+
+async function find(words: string, signal: AbortSignal): Promise<Found> {
+  if (words === '') return { state: 'none' };
+  try {
+    const { items } = await theStore().search(words, { prefix: true, limit: MOST_HITS, signal });
+    return { state: 'found', query: words, hits: items };
+  } catch (error) {
+    return { state: 'failed', text: inWords(error).text };
+  }
+}
+
+const close = () => {
+  dialog.value = null;
+};
 
 export function Search() {
   const [query, setQuery] = useState('');
@@ -26,32 +43,18 @@ export function Search() {
   const list = useRef<HTMLUListElement>(null);
   const id = useId();
   const hits = found.state === 'found' ? found.hits : [];
-  const close = () => {
-    dialog.value = null;
-  };
 
   useEffect(() => {
-    const words = query.trim();
-    if (words === '') {
-      setFound({ state: 'none' });
-      return;
-    }
     const controller = new AbortController();
+    const { signal } = controller;
+    const search = async () => {
+      const now = await find(query.trim(), signal);
+      if (signal.aborted) return;
+      setFound(now);
+      setChosen(0);
+    };
     // Somebody who types fast does not wait for what they no longer look for.
-    const timer = setTimeout(() => {
-      theStore()
-        .search(words, { prefix: true, limit: MOST_HITS, signal: controller.signal })
-        .then(
-          ({ items }) => {
-            if (controller.signal.aborted) return;
-            setFound({ state: 'found', query: words, hits: items });
-            setChosen(0);
-          },
-          (error: unknown) => {
-            if (!controller.signal.aborted) setFound({ state: 'failed', text: inWords(error).text });
-          },
-        );
-    }, WAIT_MS);
+    const timer = setTimeout(() => void search(), WAIT_MS);
     return () => {
       clearTimeout(timer);
       controller.abort();
@@ -95,7 +98,9 @@ export function Search() {
           spellcheck={false}
           placeholder="Search all chats"
           value={query}
-          onInput={(event) => { setQuery(event.currentTarget.value); }}
+          onInput={(event) => {
+            setQuery(event.currentTarget.value);
+          }}
           onKeyDown={onKeyDown}
           autofocus
         />
@@ -110,14 +115,20 @@ export function Search() {
             id={`${id}-${String(i)}`}
             role="option"
             aria-selected={i === chosen}
-            onClick={() => { open(hit); }}
-            onPointerMove={() => { if (i !== chosen) setChosen(i); }}
+            onClick={() => {
+              open(hit);
+            }}
+            onPointerMove={() => {
+              if (i !== chosen) setChosen(i);
+            }}
           >
             <span class="hit-head">
               <strong>{hit.sessionTitle ?? 'Untitled'}</strong>
               <span>
-                {hit.role === 'user' ? 'You' : ((hit.botId === null ? undefined : botNames.value.get(hit.botId)) ?? hit.role)},{' '}
-                {momentOf(hit.createdAt)}
+                {hit.role === 'user'
+                  ? 'You'
+                  : ((hit.botId === null ? undefined : botNames.value.get(hit.botId)) ?? hit.role)}
+                , {momentOf(hit.createdAt)}
               </span>
             </span>
             <span class="snippet">

@@ -3,7 +3,8 @@
  *
  * Must not know: the store. What is entered here is kept by state/settings.ts and never reaches it.
  */
-import { useRef, useState } from 'preact/hooks';
+import type { ComponentChildren } from 'preact';
+import { useId, useRef, useState } from 'preact/hooks';
 import { EndpointError, listModels } from '../bots/endpoint';
 import { apiKey, endpoint, forgetKey, rememberKey, type Endpoint } from '../state/settings';
 import { theme, type Theme } from '../state/theme';
@@ -13,37 +14,65 @@ import { Icon } from './icons';
 
 const TRY_TIMEOUT_MS = 15_000;
 
+const set = (changes: Partial<Endpoint>) => {
+  endpoint.value = { ...endpoint.value, ...changes };
+};
+
 export function Settings() {
-  const set = (changes: Partial<Endpoint>) => {
-    endpoint.value = { ...endpoint.value, ...changes };
-  };
   const { answerer, address, model } = endpoint.value;
   return (
-    <Dialog title="Settings" class="settings" onClose={() => { dialog.value = null; }}>
+    <Dialog
+      title="Settings"
+      class="settings"
+      onClose={() => {
+        dialog.value = null;
+      }}
+    >
       <fieldset>
         <legend>Who answers</legend>
         <label class="choice">
-          <input type="radio" name="answerer" checked={answerer === 'offline'} onChange={() => { set({ answerer: 'offline' }); }} />
+          <input
+            type="radio"
+            name="answerer"
+            checked={answerer === 'offline'}
+            onChange={() => {
+              set({ answerer: 'offline' });
+            }}
+          />
           <span>
             Offline bot
             <small>Needs no network and no key. It answers from your own chats.</small>
           </span>
         </label>
         <label class="choice">
-          <input type="radio" name="answerer" checked={answerer === 'endpoint'} onChange={() => { set({ answerer: 'endpoint' }); }} />
+          <input
+            type="radio"
+            name="answerer"
+            checked={answerer === 'endpoint'}
+            onChange={() => {
+              set({ answerer: 'endpoint' });
+            }}
+          />
           <span>
             A model
             <small>Any server that speaks the OpenAI chat protocol, on the web or on this device.</small>
           </span>
         </label>
       </fieldset>
-      {answerer === 'endpoint' && <Model address={address} model={model} set={set} />}
+      {answerer === 'endpoint' && <Model address={address} model={model} />}
       <fieldset>
         <legend>Appearance</legend>
         <div class="segments">
           {(['system', 'light', 'dark'] satisfies Theme[]).map((name) => (
             <label key={name}>
-              <input type="radio" name="theme" checked={theme.value === name} onChange={() => { theme.value = name; }} />
+              <input
+                type="radio"
+                name="theme"
+                checked={theme.value === name}
+                onChange={() => {
+                  theme.value = name;
+                }}
+              />
               <span>{{ system: 'System', light: 'Light', dark: 'Dark' }[name]}</span>
             </label>
           ))}
@@ -53,7 +82,7 @@ export function Settings() {
   );
 }
 
-function Model({ address, model, set }: { address: string; model: string; set: (changes: Partial<Endpoint>) => void }) {
+function Model({ address, model }: Pick<Endpoint, 'address' | 'model'>) {
   const [models, setModels] = useState<string[]>([]);
   const [result, setResult] = useState<{ text: string; isError: boolean } | null>(null);
   const running = useRef<AbortController | null>(null);
@@ -67,7 +96,9 @@ function Model({ address, model, set }: { address: string; model: string; set: (
       setModels(names);
       const known = names.length === 0 || model === '' || names.includes(model);
       setResult({
-        text: known ? `It answers${names.length === 0 ? '' : `, with ${String(names.length)} models`}.` : `It answers, but it does not list “${model}”.`,
+        text: known
+          ? `It answers${names.length === 0 ? '' : `, with ${names.length === 1 ? 'one model' : `${String(names.length)} models`}`}.`
+          : `It answers, but it does not list “${model}”.`,
         isError: !known,
       });
     } catch (error) {
@@ -78,52 +109,72 @@ function Model({ address, model, set }: { address: string; model: string; set: (
   return (
     <fieldset>
       <legend>The model</legend>
-      <label class="field">
-        <span>Address</span>
-        <input
-          type="url"
-          placeholder="https://… or http://localhost:11434/v1"
-          value={address}
-          autocomplete="off"
-          spellcheck={false}
-          onInput={(event) => { set({ address: event.currentTarget.value }); }}
-        />
-        <small>The part before /chat/completions.</small>
-      </label>
-      <label class="field">
-        <span>Model</span>
-        <input
-          type="text"
-          list="models"
-          value={model}
-          autocomplete="off"
-          spellcheck={false}
-          onInput={(event) => { set({ model: event.currentTarget.value }); }}
-        />
-        <datalist id="models">
-          {models.map((name) => (
-            <option key={name} value={name} />
-          ))}
-        </datalist>
-      </label>
-      <label class="field">
-        <span>Key</span>
-        <input
-          type="password"
-          value={apiKey.value}
-          autocomplete="off"
-          spellcheck={false}
-          placeholder="Empty where none is needed"
-          onInput={(event) => { apiKey.value = event.currentTarget.value; }}
-        />
-        <small>
-          It is sent to this address only, and never becomes part of your chats or of a saved copy.{' '}
-          {rememberKey.value ? 'It is kept in this browser until you forget it.' : 'It is gone when you close or reload the page.'}
-        </small>
-      </label>
+      <Field label="Address" about="The part before /chat/completions.">
+        {(ids) => (
+          <input
+            {...ids}
+            type="url"
+            placeholder="https://… or http://localhost:11434/v1"
+            value={address}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={(event) => {
+              set({ address: event.currentTarget.value });
+            }}
+          />
+        )}
+      </Field>
+      <Field label="Model">
+        {(ids) => (
+          <input
+            {...ids}
+            type="text"
+            list="models"
+            value={model}
+            autocomplete="off"
+            spellcheck={false}
+            onInput={(event) => {
+              set({ model: event.currentTarget.value });
+            }}
+          />
+        )}
+      </Field>
+      <datalist id="models">
+        {models.map((name) => (
+          <option key={name} value={name} />
+        ))}
+      </datalist>
+      <Field
+        label="Key"
+        about={`It is sent to this address only, and never becomes part of your chats or of a saved copy. ${
+          rememberKey.value
+            ? 'It is kept in this browser until you forget it.'
+            : 'It is gone when you close or reload the page.'
+        }`}
+      >
+        {(ids) => (
+          <input
+            {...ids}
+            type="password"
+            value={apiKey.value}
+            autocomplete="off"
+            spellcheck={false}
+            placeholder="Empty where none is needed"
+            onInput={(event) => {
+              apiKey.value = event.currentTarget.value;
+            }}
+          />
+        )}
+      </Field>
       <div class="row">
         <label class="check">
-          <input type="checkbox" checked={rememberKey.value} onChange={(event) => { rememberKey.value = event.currentTarget.checked; }} />
+          <input
+            type="checkbox"
+            checked={rememberKey.value}
+            onChange={(event) => {
+              rememberKey.value = event.currentTarget.checked;
+            }}
+          />
           <span>Remember the key in this browser</span>
         </label>
         <button type="button" disabled={apiKey.value === '' && !rememberKey.value} onClick={forgetKey}>
@@ -140,5 +191,22 @@ function Model({ address, model, set }: { address: string; model: string; set: (
         </span>
       </div>
     </fieldset>
+  );
+}
+
+interface FieldProps {
+  label: string;
+  about?: string;
+  children: (ids: { id: string; 'aria-describedby'?: string }) => ComponentChildren;
+}
+
+function Field({ label, about, children }: FieldProps) {
+  const id = useId();
+  return (
+    <div class="field">
+      <label for={id}>{label}</label>
+      {children(about === undefined ? { id } : { id, 'aria-describedby': `${id}-about` })}
+      {about !== undefined && <small id={`${id}-about`}>{about}</small>}
+    </div>
   );
 }

@@ -35,23 +35,75 @@ export function Sidebar() {
           items={[
             { label: 'Load sample chats', icon: 'sample', run: loadSample },
             { label: 'Save a copy', icon: 'save', run: saveCopy },
-            { label: 'Load a copy', icon: 'load', run: () => { chooseFile((file) => { offered.value = file; }); } },
-            { label: 'Archived chats', icon: 'archive', run: () => { sessions.showShelf('archived'); } },
-            { label: 'Trash', icon: 'trash', run: () => { sessions.showShelf('trash'); } },
-            { label: 'Health', icon: 'disk', run: () => { go(health); } },
-            { label: 'Settings', icon: 'settings', run: () => { dialog.value = 'settings'; } },
+            {
+              label: 'Load a copy',
+              icon: 'load',
+              run: () => {
+                chooseFile((file) => {
+                  offered.value = file;
+                });
+              },
+            },
+            {
+              label: 'Archived chats',
+              icon: 'archive',
+              run: () => {
+                sessions.showShelf('archived');
+              },
+            },
+            {
+              label: 'Trash',
+              icon: 'trash',
+              run: () => {
+                sessions.showShelf('trash');
+              },
+            },
+            {
+              label: 'Health',
+              icon: 'disk',
+              run: () => {
+                go(health);
+              },
+            },
+            {
+              label: 'Settings',
+              icon: 'settings',
+              run: () => {
+                dialog.value = 'settings';
+              },
+            },
           ]}
         />
-        <button type="button" class="icon-button only-narrow" aria-label="Close sidebar" onClick={() => { drawer.value = false; }}>
+        <button
+          type="button"
+          class="icon-button only-narrow"
+          aria-label="Close sidebar"
+          onClick={() => {
+            drawer.value = false;
+          }}
+        >
           <Icon name="close" />
         </button>
       </div>
       <div class="sidebar-actions">
-        <a class="nav-button" href={home} onClick={() => { go(home); }}>
+        <a
+          class="nav-button"
+          href={home}
+          onClick={() => {
+            go(home);
+          }}
+        >
           <Icon name="plus" /> New chat
         </a>
-        <button type="button" class="nav-button" onClick={() => { dialog.value = 'search'; }}>
-          <Icon name="search" /> Search <kbd aria-hidden="true">{/Mac|iP/.test(navigator.platform) ? '⌘K' : 'Ctrl K'}</kbd>
+        <button
+          type="button"
+          class="nav-button"
+          onClick={() => {
+            dialog.value = 'search';
+          }}
+        >
+          <Icon name="search" /> Search{' '}
+          <kbd aria-hidden="true">{/Mac|iP/.test(navigator.platform) ? '⌘K' : 'Ctrl K'}</kbd>
         </button>
       </div>
       {shelf !== 'active' && <ShelfHead shelf={shelf} />}
@@ -66,7 +118,15 @@ export function Sidebar() {
 function ShelfHead({ shelf }: { shelf: Shelf }) {
   return (
     <div class="shelf-head">
-      <button type="button" class="icon-button" aria-label="Back to chats" title="Back to chats" onClick={() => { sessions.showShelf('active'); }}>
+      <button
+        type="button"
+        class="icon-button"
+        aria-label="Back to chats"
+        title="Back to chats"
+        onClick={() => {
+          sessions.showShelf('active');
+        }}
+      >
         <Icon name="left" />
       </button>
       <h2>{names[shelf]}</h2>
@@ -145,19 +205,34 @@ function Nothing({ shelf }: { shelf: Shelf }) {
 const Row = memo(({ session, shelf, isCurrent }: { session: Session; shelf: Shelf; isCurrent: boolean }) => {
   const [renaming, setRenaming] = useState(false);
   const title = titleOf(session);
-  if (renaming) return <Rename session={session} onDone={() => { setRenaming(false); }} />;
+  if (renaming)
+    return (
+      <Rename
+        session={session}
+        onDone={() => {
+          setRenaming(false);
+        }}
+      />
+    );
   return (
     <div class={`session ${isCurrent ? 'current' : ''}`}>
       <a
         href={chatAddress(session.id)}
         aria-current={isCurrent ? 'page' : undefined}
         title={title}
-        onDblClick={() => { setRenaming(true); }}
+        onDblClick={() => {
+          setRenaming(true);
+        }}
       >
         {title}
       </a>
       {session.pinned && shelf === 'active' && <Icon name="pin" />}
-      <Menu label={`Options for ${title}`} items={itemsFor(session, shelf, () => { setRenaming(true); })} />
+      <Menu
+        label={`Options for ${title}`}
+        items={itemsFor(session, shelf, () => {
+          setRenaming(true);
+        })}
+      />
     </div>
   );
 });
@@ -165,19 +240,47 @@ const Row = memo(({ session, shelf, isCurrent }: { session: Session; shelf: Shel
 function itemsFor(session: Session, shelf: Shelf, rename: () => void): MenuItem[] {
   if (shelf === 'trash')
     return [
-      { label: 'Restore', icon: 'restore', run: () => { sessions.restore(session); } },
-      { label: 'Delete for good', icon: 'trash', danger: true, run: () => { sessions.removeForGood(session); } },
+      {
+        label: 'Restore',
+        icon: 'restore',
+        run: () => {
+          sessions.restore(session);
+        },
+      },
+      {
+        label: 'Delete for good',
+        icon: 'trash',
+        danger: true,
+        run: () => {
+          sessions.removeForGood(session);
+        },
+      },
     ];
   const isArchived = session.status === 'archived';
   return [
     { label: 'Rename', icon: 'pencil', run: rename },
-    { label: session.pinned ? 'Unpin' : 'Pin', icon: 'pin', run: () => { sessions.setPinned(session, !session.pinned); } },
+    {
+      label: session.pinned ? 'Unpin' : 'Pin',
+      icon: 'pin',
+      run: () => {
+        sessions.setPinned(session, !session.pinned);
+      },
+    },
     {
       label: isArchived ? 'Unarchive' : 'Archive',
       icon: isArchived ? 'restore' : 'archive',
-      run: () => { sessions.setArchived(session, !isArchived); },
+      run: () => {
+        sessions.setArchived(session, !isArchived);
+      },
     },
-    { label: 'Delete', icon: 'trash', danger: true, run: () => { sessions.remove(session); } },
+    {
+      label: 'Delete',
+      icon: 'trash',
+      danger: true,
+      run: () => {
+        sessions.remove(session);
+      },
+    },
   ];
 }
 

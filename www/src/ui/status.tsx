@@ -6,16 +6,10 @@
 import { health } from '../state/route';
 import { size } from '../state/sizes';
 import { info, room } from '../state/store';
-import { saveCopy } from '../state/copies';
-import { KeepButton } from './health';
+import { chooseFile, saveCopy } from '../state/copies';
+import { offered } from './dialogs';
+import { KeepButton } from './place';
 import { Icon } from './icons';
-
-export function place(): string {
-  const facts = info.value;
-  if (facts === null) return 'Opening…';
-  if (facts.ephemeral) return 'In memory only: gone when this page is closed or reloaded.';
-  return 'In a file in this browser, on this device (OPFS). Nothing is sent anywhere.';
-}
 
 export function StatusLine() {
   const facts = info.value;
@@ -45,11 +39,24 @@ export function MemoryBanner() {
     <p class="banner warn" role="alert">
       <Icon name="warn" />
       <span>
-        <strong>Your chats are in memory only.</strong> {why()} Save a copy before you close this page; you can load it again later.
+        <strong>Your chats are in memory only.</strong> {why()} Save a copy before you close this page; you can load it
+        again later.
       </span>
-      <button type="button" onClick={saveCopy}>
-        Save a copy
-      </button>
+      <span class="row">
+        <button type="button" onClick={saveCopy}>
+          Save a copy
+        </button>
+        <button
+          type="button"
+          onClick={() => {
+            chooseFile((file) => {
+              offered.value = file;
+            });
+          }}
+        >
+          Load a copy
+        </button>
+      </span>
     </p>
   );
 }

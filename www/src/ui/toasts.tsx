@@ -22,7 +22,14 @@ export function Toasts() {
             </button>
           )}
           {progress === undefined && (
-            <button type="button" class="icon-button" aria-label="Dismiss" onClick={() => { dismiss(id); }}>
+            <button
+              type="button"
+              class="icon-button"
+              aria-label="Dismiss"
+              onClick={() => {
+                dismiss(id);
+              }}
+            >
               <Icon name="close" />
             </button>
           )}

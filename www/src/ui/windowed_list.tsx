@@ -144,7 +144,14 @@ export function WindowedList<T>(props: Props<T>) {
   );
 
   return (
-    <div class={`scroll ${props.class ?? ''}`} ref={box} onScroll={onScroll} tabIndex={0} role="region" aria-label={label}>
+    <div
+      class={`scroll ${props.class ?? ''}`}
+      ref={box}
+      onScroll={onScroll}
+      tabIndex={0}
+      role="region"
+      aria-label={label}
+    >
       <div ref={content}>
         {props.header}
         {items.map((item, i) => {
