@@ -3,11 +3,12 @@
  *
  * Holds: the build and what it is made from. Must not know: how the package is built, or who serves the page.
  */
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { build as buildPackage, wasm_file } from './build.mjs';
+import { licenses_file } from './licenses.mjs';
 import { main, root, run, step } from './process.mjs';
 import { hashOf, unlessDone } from './stamps.mjs';
-import { join } from 'node:path';
 
 export const page_folder = 'dist/www';
 
@@ -19,6 +20,7 @@ export async function buildPage() {
       'dist/browser.js',
       'dist/browser_worker.js',
       wasm_file,
+      licenses_file,
       'package.json',
       'package-lock.json',
       'scripts/page.mjs',

@@ -36,10 +36,24 @@ function serviceWorker() {
   };
 }
 
+/** The licences of what is in the package's wasm, beside those of the page's own libraries (`build.license`). */
+const coreLicenses = {
+  name: 'core-licenses',
+  apply: 'build',
+  generateBundle() {
+    const source = readFileSync(here('../dist/THIRD-PARTY-LICENSES.txt'));
+    this.emitFile({ type: 'asset', fileName: 'licenses-of-the-core.txt', source });
+  },
+};
+
 export default defineConfig({
   root: here('.'),
   logLevel: 'warn',
-  plugins: [{ name: 'policy', transformIndexHtml: (html) => html.replace('%POLICY%', meta_policy) }, serviceWorker()],
+  plugins: [
+    { name: 'policy', transformIndexHtml: (html) => html.replace('%POLICY%', meta_policy) },
+    coreLicenses,
+    serviceWorker(),
+  ],
   worker: { format: 'es' },
   build: {
     outDir: here('../dist/www'),
@@ -49,5 +63,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    // What ships keeps its licences with it.
+    license: { fileName: 'licenses.md' },
   },
 });

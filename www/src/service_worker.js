@@ -1,7 +1,7 @@
 /**
  * Lets the page open without a network: keeps every built file, and answers from them.
  *
- * Holds: one cache a version of the page. Must not know: chats; they never pass through here. The build
+ * Holds: one cache a version of the page. Must not know: chats, which never pass through here. The build
  * (vite.config.mjs) puts in the version and the list of files.
  */
 const cache_name = 'chatstore-demo-__VERSION__';

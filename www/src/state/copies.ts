@@ -71,14 +71,21 @@ async function write(target: WritableStream, name: string): Promise<void> {
   }
 }
 
+const taskWords: Record<string, string> = {
+  send: 'Reading the file…',
+  check: 'Checking the file…',
+  keep: 'Keeping what was here…',
+};
+
 /** Puts the chats of a file in place of those that are here; those are kept aside. */
 export function loadCopy(file: File): void {
   attempt(async () => {
     const toast = tell(`Loading ${file.name}…`, { progress: 0 });
     try {
       const { keptPath } = await theStore().replaceWith(file, {
-        onProgress: ({ done, expected }) => {
-          update(toast, { progress: expected === 0 ? 0 : done / expected });
+        onProgress: ({ task, done, expected }) => {
+          const progress = expected === 0 ? done / file.size : done / expected;
+          update(toast, { text: taskWords[task] ?? 'Putting it in place…', progress: Math.min(1, progress) });
         },
       });
       go(home);

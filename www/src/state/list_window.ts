@@ -29,8 +29,9 @@ interface Fetched<T> extends Page<T> {
   place: Place;
 }
 
-const PAGE_ITEMS = 50;
-const MOST_ITEMS = 150;
+/** Few at once: what comes into the page in one go is drawn within a frame or two. */
+const PAGE_ITEMS = 30;
+const MOST_ITEMS = 120;
 
 export class ListWindow<T> {
   readonly view: ReadonlySignal<View<T>>;

@@ -43,6 +43,7 @@ function Open() {
   }, []);
   useEffect(() => {
     const onKeyDown = (event: KeyboardEvent) => {
+      if (event.key === 'Escape' && dialog.value === null) drawer.value = false;
       if (!(event.ctrlKey || event.metaKey) || event.altKey) return;
       const key = event.key.toLowerCase();
       if (key === 'k' && !event.shiftKey) dialog.value = dialog.value === 'search' ? null : 'search';
@@ -75,7 +76,7 @@ function Open() {
         }}
         aria-hidden="true"
       />
-      <main id="main" tabIndex={-1}>
+      <main id="main" tabIndex={-1} inert={drawer.value}>
         <TopBar />
         <MemoryBanner />
         {at.view === 'health' && <Health />}
@@ -112,6 +113,7 @@ function TopBar() {
   useEffect(() => {
     document.title = title.value === 'Chat' ? 'chatstore' : `${title.value} · chatstore`;
   }, [title.value]);
+  const isChat = route.value.view === 'chat' && route.value.sessionId !== null;
   return (
     <header class="topbar">
       <button
@@ -126,7 +128,8 @@ function TopBar() {
       >
         <Icon name="menu" />
       </button>
-      <span class="topbar-title">{title}</span>
+      {/* The other views bring a heading of their own. */}
+      {isChat ? <h1 class="topbar-title">{title}</h1> : <span class="topbar-title">{title}</span>}
       <a class="icon-button only-narrow" href={home} aria-label="New chat">
         <Icon name="plus" />
       </a>

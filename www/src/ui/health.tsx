@@ -7,6 +7,7 @@ import type { Stats, VerifyReport } from 'chatstore';
 import { useEffect, useState, type StateUpdater } from 'preact/hooks';
 import { chooseFile, saveCopy } from '../state/copies';
 import { momentOf } from '../state/dates';
+import sampleLicense from '../../sample/LICENSE-chitchat-dataset.txt?url';
 import { number, size } from '../state/sizes';
 import { info, lastEvent, room, theStore } from '../state/store';
 import { attempt } from '../state/toasts';
@@ -54,6 +55,11 @@ export function Health() {
           )}
         </section>
         <Figures />
+        <p class="faint">
+          The sample chats come from the dataset chitchat-dataset, under the <a href={sampleLicense}>MIT licence</a>.{' '}
+          The licences of <a href="/licenses.md">this page’s libraries</a> and of{' '}
+          <a href="/licenses-of-the-core.txt">those of the store’s core</a>.
+        </p>
       </div>
     </div>
   );

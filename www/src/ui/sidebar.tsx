@@ -23,6 +23,16 @@ import { WindowedList } from './windowed_list';
 const names: Record<Shelf, string> = { active: 'Chats', archived: 'Archived', trash: 'Trash' };
 
 export function Sidebar() {
+  const close = useRef<HTMLButtonElement>(null);
+  // What is behind the drawer cannot be reached while it is open: the focus goes in, and back.
+  useEffect(() => {
+    if (!drawer.value) return undefined;
+    const focused = document.activeElement;
+    close.current?.focus();
+    return () => {
+      if (focused instanceof HTMLElement && focused.isConnected) focused.focus();
+    };
+  }, [drawer.value]);
   const shelf = sessions.shelf.value;
   return (
     <nav id="sidebar" class="sidebar" aria-label="Chats">
@@ -76,6 +86,7 @@ export function Sidebar() {
         />
         <button
           type="button"
+          ref={close}
           class="icon-button only-narrow"
           aria-label="Close sidebar"
           onClick={() => {

@@ -23,7 +23,7 @@ export function StatusLine() {
         <span class={`dot ${facts.ephemeral ? 'warn' : 'good'}`} aria-hidden="true" />
         {where}
         <small>
-          {now !== null && !facts.ephemeral && `${size(now.usageBytes)} of ${size(now.quotaBytes)} used · `}
+          {now !== null && !facts.ephemeral && `${size(now.usageBytes)} of ${size(now.quotaBytes)} · `}
           {facts.role === 'owner' ? 'this tab leads' : 'another tab leads'}
         </small>
       </a>

@@ -55,16 +55,21 @@ export function WindowedList<T>(props: Props<T>) {
   const note = useCallback(() => {
     const element = box.current;
     if (element === null) return;
+    const { items: all, keyOf: key } = current.current;
     const top = element.getBoundingClientRect().top;
-    anchor.current = null;
-    for (const item of current.current.items) {
-      const key = current.current.keyOf(item);
-      const rectangle = rows.current.get(key)?.getBoundingClientRect();
-      if (rectangle !== undefined && rectangle.bottom > top + 1) {
-        anchor.current = { key, topPx: rectangle.top - top };
-        return;
-      }
+    const rectangleOf = (item: T) => rows.current.get(key(item))?.getBoundingClientRect();
+    // The first that reaches into the box, by halves: they stand in their order.
+    let [from, to] = [0, all.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      const item = all[middle];
+      const rectangle = item === undefined ? undefined : rectangleOf(item);
+      if (rectangle === undefined || rectangle.bottom <= top + 1) from = middle + 1;
+      else to = middle;
     }
+    const first = all[from];
+    const rectangle = first === undefined ? undefined : rectangleOf(first);
+    anchor.current = first && rectangle ? { key: key(first), topPx: rectangle.top - top } : null;
   }, []);
 
   const fetchMore = useCallback(() => {
