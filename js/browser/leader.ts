@@ -13,7 +13,7 @@ import { CoreFile, loadCore, type CoreOptions } from './core.js';
 import { StoreFiles } from './files.js';
 import type { Meeting } from './messages.js';
 import { clientChannel, folderIn, meetingChannel, pageLock } from './names.js';
-import { TabPort, WorkerPort, type EndingPort } from './ports.js';
+import { TabPort, WorkerPort } from './ports.js';
 
 /** What a leader is made of. */
 export interface LeaderOptions extends CoreOptions {
@@ -176,7 +176,7 @@ class Tabs {
   }
 
   /** A page that is gone has its lock no more. */
-  async #watch(page: string, ports: Set<EndingPort>): Promise<void> {
+  async #watch(page: string, ports: Set<TabPort>): Promise<void> {
     try {
       await navigator.locks.request(pageLock(this.#folder, page), { signal: this.#over.signal }, () => undefined);
     } catch {

@@ -271,9 +271,10 @@ export class Link implements ConnectionEvents {
       connection = await this.#connector.connect(this, this.#options.name, trying.signal);
     } catch (error) {
       this.#connecting = undefined;
-      // Whoever looks, on being told, learns why nothing more would be told.
-      if (this.#pending.size === 0) this.#changes.tell(anything());
+      const nobodyWaited = this.#pending.size === 0;
       this.#rejectAll(error instanceof ChatStoreError ? error : new ChatStoreError('INTERNAL', String(error)));
+      // Whoever looks, on being told, learns why nothing more would be told.
+      if (nobodyWaited) this.#changes.tell(anything());
       return;
     }
     this.#connecting = undefined;

@@ -409,6 +409,8 @@ impl<C: Collect> Engine<C> {
     fn connections(&mut self) -> Result<&Connections> {
         if self.connections.is_none() {
             self.connections = Some(self.file.connect()?);
+            // What is found now may be more than what was there.
+            self.file.changes.anything();
         }
         self.connections.as_ref().ok_or_else(|| {
             Error::new(
