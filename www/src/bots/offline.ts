@@ -6,6 +6,7 @@
  */
 import type { ChatStore, SearchHit } from 'chatstore';
 import { chatAddress } from '../state/route';
+import { shorten } from '../state/sessions';
 import type { Answer, Question } from './types';
 
 export const OFFLINE_BOT = { id: 'offline', name: 'Offline bot' };
@@ -13,6 +14,7 @@ export const OFFLINE_BOT = { id: 'offline', name: 'Offline bot' };
 /** Between two words, so that they can be read as they come. */
 const WORD_INTERVAL_MS = 18;
 const MOST_QUOTES = 4;
+const MOST_TITLE_CHARACTERS = 48;
 /** Words that say little about what somebody looks for. */
 const COMMON = new Set(
   `a about again all also am an and any anything are as ask asked at be because been but by can chat chats could did do
@@ -94,7 +96,7 @@ function quote(hits: SearchHit[], words: string[]): string {
   const first = hits.length === 1 ? 'One message in your history fits' : 'These messages in your history fit best';
   const quotes = hits.map((hit) => {
     const who = hit.role === 'user' ? 'You' : 'Reply';
-    const where = hit.sessionTitle === null ? '' : `, in “${asText(hit.sessionTitle)}”`;
+    const where = hit.sessionTitle === null ? '' : `, in “${asText(shorten(hit.sessionTitle, MOST_TITLE_CHARACTERS))}”`;
     const link = `[${who}, ${day(hit.createdAt)}](<${chatAddress(hit.sessionId, hit.id)}>)`;
     return `> ${marked(hit)}\n>\n> ${link}${where}`;
   });

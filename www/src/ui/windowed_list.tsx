@@ -47,6 +47,8 @@ export function WindowedList<T>(props: Props<T>) {
   /** What stays put: an item and how far below the top of the box it stands. */
   const anchor = useRef<{ key: string; topPx: number } | null>(null);
   const stuck = useRef(sticks);
+  /** At the very beginning of the list: what is new there is to be seen. */
+  const atStart = useRef(true);
   const lastTopPx = useRef(0);
   const current = useRef(props);
   current.current = props;
@@ -70,6 +72,7 @@ export function WindowedList<T>(props: Props<T>) {
     const first = all[from];
     const rectangle = first === undefined ? undefined : rectangleOf(first);
     anchor.current = first && rectangle ? { key: key(first), topPx: rectangle.top - top } : null;
+    atStart.current = element.scrollTop <= 1 && !current.current.hasBefore;
   }, []);
 
   const fetchMore = useCallback(() => {
@@ -91,6 +94,8 @@ export function WindowedList<T>(props: Props<T>) {
     if (element === null) return;
     if (stuck.current && !current.current.hasAfter) {
       element.scrollTop = element.scrollHeight;
+    } else if (atStart.current && !current.current.hasBefore && !sticks) {
+      element.scrollTop = 0;
     } else if (anchor.current !== null) {
       const row = rows.current.get(anchor.current.key);
       if (row !== undefined) {
