@@ -88,10 +88,9 @@ impl<C: Collect> Engine<C> {
         if touched.is_empty() {
             return None;
         }
-        let named = match &self.connections {
-            Some(connections) => touched.by_ids(&connections.reader),
-            None => Ok(Change::default()),
-        };
+        // The writer still has the pages in its memory, where another connection would read them again. What
+        // a transaction has not committed yet does not matter: an id stays the same.
+        let named = self.writer().and_then(|writer| touched.by_ids(writer));
         // Where it cannot be read, it may be anything.
         Some(self.vouch(named).unwrap_or(Change {
             bots: true,
