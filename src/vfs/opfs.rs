@@ -227,7 +227,7 @@ impl Storage for OpfsStorage {
 /// One file behind its handle.
 struct Slot {
     handle: RefCell<Handle>,
-    /// Made once: an object for each call would cost more than its own part of the call.
+    /// One for all calls, which saves making it each time.
     at: At,
     is_spare: Cell<bool>,
     spares: Array,
