@@ -101,7 +101,12 @@ const suites = [
   {
     name: 'types',
     needs: 'build',
-    run: () => inTurn(...['tsconfig.json', 'tsconfig.tests.json'].map((file) => () => bin('tsc', ['--project', file]))),
+    run: () =>
+      inTurn(
+        ...['tsconfig.json', 'tsconfig.tests.json', 'www/tsconfig.json'].map(
+          (file) => () => bin('tsc', ['--project', file]),
+        ),
+      ),
   },
   {
     name: 'lint',
@@ -109,6 +114,8 @@ const suites = [
     run: () =>
       inTurn(
         () => bin('oxlint', ['--type-aware', '--deny-warnings', 'js', 'tests/js', 'scripts', 'examples']),
+        // By itself: together, types of the one are looked up with the settings of the other.
+        () => bin('oxlint', ['--type-aware', '--deny-warnings', 'www']),
         () => bin('oxfmt', ['--check']),
       ),
   },

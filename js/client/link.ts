@@ -9,10 +9,11 @@
 
 import type { Call, Connection, ConnectionEvents } from '../host/protocol.js';
 import { MAX_TIMEOUT_MS, abortedError, patienceOf, type Patience, type Request } from './caller.js';
+import { Listeners, anything } from './changes.js';
 import { ChatStoreError, withCall } from './errors.js';
 import { readCount, readTextAnywhere } from './rows.js';
 import { Scope, beginVerb, endVerb, goneError, type ScopeKind } from './scope.js';
-import type { WriteOptions } from './types.js';
+import type { StoreChange, WriteOptions } from './types.js';
 
 /** Finds the host of a store, as often as it is lost. */
 export interface Connector {
@@ -20,6 +21,10 @@ export interface Connector {
   connect(events: ConnectionEvents, name: string, signal: AbortSignal): Connection | Promise<Connection>;
   /** Whether it waits for the answer of an owner elsewhere, and not for work of its own. */
   readonly awaitsOwner: boolean;
+  /** The code of errors about an owner that does not answer, or was lost. */
+  readonly lostCode: 'OWNER_UNRESPONSIVE' | 'LEADER_UNRESPONSIVE';
+  /** Who owns a store here, in words. */
+  readonly ownerName: string;
   /** This client is gone; resolves when all that hung on it is. */
   release(): Promise<void>;
 }
@@ -61,6 +66,7 @@ export class Link implements ConnectionEvents {
   readonly #scopes = new Map<number, Scope>();
   /** Begins that nobody waits for any more: what they open is ended at once. */
   readonly #abandoned = new Map<number, ScopeKind>();
+  readonly #changes = new Listeners<[StoreChange]>();
   #connection: Connection | undefined;
   #connecting: AbortController | undefined;
   /** The way that was found has ended before this link had taken it. */
@@ -103,6 +109,17 @@ export class Link implements ConnectionEvents {
     return call.opened;
   }
 
+  /** Tells of every change from now on, by whomever, until the function that it gives is called. */
+  watch(listener: (change: StoreChange) => void): () => void {
+    this.#checkOpen();
+    const remove = this.#changes.add(listener);
+    if (this.#connection === undefined) this.#reconnect();
+    else if (this.#changes.size === 1) this.#connection.watch(true);
+    return () => {
+      if (remove() && this.#changes.size === 0) this.#connection?.watch(false);
+    };
+  }
+
   /** Rejects calls from now on, lets those that were made settle, and leaves the host. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -110,6 +127,7 @@ export class Link implements ConnectionEvents {
   }
 
   async #close(): Promise<void> {
+    this.#changes.clear();
     if (!this.#isDrained()) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
@@ -207,8 +225,8 @@ export class Link implements ConnectionEvents {
   #transmit(connection: Connection, call: Pending): Uint8Array | undefined {
     if (call.attempt > this.#options.retries) {
       throw new ChatStoreError(
-        call.write ? 'OUTCOME_UNKNOWN' : 'OWNER_UNRESPONSIVE',
-        `the owner of the store was lost ${String(call.attempt)} times while ${call.verb} ran; it is not sent again`,
+        call.write ? 'OUTCOME_UNKNOWN' : this.#connector.lostCode,
+        `${this.#connector.ownerName} was lost ${String(call.attempt)} times while ${call.verb} ran; it is not sent again`,
         { details: { attempts: call.attempt } },
       );
     }
@@ -253,7 +271,10 @@ export class Link implements ConnectionEvents {
       connection = await this.#connector.connect(this, this.#options.name, trying.signal);
     } catch (error) {
       this.#connecting = undefined;
+      const nobodyWaited = this.#pending.size === 0;
       this.#rejectAll(error instanceof ChatStoreError ? error : new ChatStoreError('INTERNAL', String(error)));
+      // Whoever looks, on being told, learns why nothing more would be told.
+      if (nobodyWaited) this.#changes.tell(anything());
       return;
     }
     this.#connecting = undefined;
@@ -271,10 +292,14 @@ export class Link implements ConnectionEvents {
     this.#heardMs = performance.now();
     this.#held = false;
     this.#updateHold();
+    // Before anything is read, so that what is read and what is told leave no gap between them.
+    if (this.#changes.size > 0) connection.watch(true);
     for (const call of this.#pending.values()) {
       if (this.#connection !== connection) return;
       this.#sendWaiting(connection, call);
     }
+    // What others did while there was no way may never be told.
+    this.#changes.tell(anything());
   }
 
   #rejectAll(error: ChatStoreError): void {
@@ -317,6 +342,11 @@ export class Link implements ConnectionEvents {
   }
 
   /** @internal An event of the connection. */
+  changed(change: StoreChange): void {
+    this.#changes.tell(change);
+  }
+
+  /** @internal An event of the connection. */
   alive(): void {
     this.#heardMs = performance.now();
   }
@@ -326,7 +356,7 @@ export class Link implements ConnectionEvents {
     this.#goneEarly = this.#connecting !== undefined;
     this.#connection = undefined;
     this.#abandoned.clear();
-    const error = new ChatStoreError('OWNER_UNRESPONSIVE', 'the owner of the store is gone');
+    const error = new ChatStoreError(this.#connector.lostCode, `${this.#connector.ownerName} is gone`);
     const scopes = new Map(this.#scopes);
     for (const scope of scopes.values()) scope.lose(goneError(scope.kind, error));
     for (const call of this.#pending.values()) {
@@ -456,19 +486,29 @@ export class Link implements ConnectionEvents {
     const silent = this.#connection === undefined ? this.#connector.awaitsOwner : this.#heardMs <= call.sentMs;
     const error = silent
       ? new ChatStoreError(
-          'OWNER_UNRESPONSIVE',
-          `${call.verb} got no answer: the process that owns the store gives no sign of life; it is stopped, or busy without a pause`,
+          this.#connector.lostCode,
+          `${call.verb} got no answer: ${this.#connector.ownerName} gives no sign of life; it is stopped, or busy without a pause`,
         )
       : new ChatStoreError('TIMEOUT', `${call.verb} did not settle in time`);
     call.reject(told(error, call));
   }
 }
 
+/** What leaves it open whether a write that was sent took effect. */
+const unclear = new Set<string>([
+  'OUTCOME_UNKNOWN',
+  'OWNER_UNRESPONSIVE',
+  'LEADER_UNRESPONSIVE',
+  'TIMEOUT',
+  'INTERNAL',
+  'FOREIGN_ACCESS',
+]);
+
 const isCommit = (call: Call): boolean => call.verb === COMMIT && call.operationId !== undefined;
 
 /** An error with what is known of its call: a write that was sent may have been applied. */
 function told(error: ChatStoreError, call: Pending): ChatStoreError {
-  const lost = ['OUTCOME_UNKNOWN', 'OWNER_UNRESPONSIVE', 'TIMEOUT', 'INTERNAL', 'FOREIGN_ACCESS'].includes(error.code);
+  const lost = unclear.has(error.code);
   if (!call.write) return error;
   if (!lost) return withCall(error, { operationId: call.operationId });
   return withCall(error, { outcome: call.attempt === 0 ? 'not-applied' : 'unknown', operationId: call.operationId });

@@ -345,18 +345,30 @@ export type Role = 'owner' | 'client';
 
 /** What a store is and where it lies. */
 export interface StoreInfo {
-  /** Where the bytes are: `node`, `memory`, … */
+  /** Where the bytes are: `node`, `opfs` (the browser's file system for this origin), `memory`, … */
   backend: string;
   /** The file, absolute; for a store in memory its name, `:memory:` where it has none. */
   path: string;
   /** True where nothing outlives the store object. */
   ephemeral: boolean;
-  /** `owner`: this process (or a worker of it) has the file; `client`: another one has, and serves this one. */
+  /**
+   * `owner`: this process or tab (or a worker of it) has the file; `client`: another one has, and serves
+   * this one.
+   */
   role: Role;
   durability: Durability;
   schemaVersion: number;
   sqliteVersion: string;
   pageSizeBytes: number;
+  /**
+   * Whether the browser has promised to keep what this origin stores, also where room gets short; see
+   * `persist()`. Null where nobody can tell, as in Node.
+   */
+  persisted: boolean | null;
+  /** Room that the browser gives this origin, in bytes, as of when it was opened; null where nobody can tell. */
+  quotaBytes: number | null;
+  /** What of it is in use by this origin, by other things too. */
+  usageBytes: number | null;
 }
 
 /** Options of `ChatStore.open`. */
@@ -373,8 +385,15 @@ export interface OpenOptions extends CallOptions {
    * A write takes effect once all the same.
    */
   retries?: number | undefined;
-  /** True: the store lives in a thread of its own, so that it serves other processes while this thread is busy. */
+  /**
+   * True: the store lives in a thread of its own, so that it serves other processes while this thread is
+   * busy. In a browser it always does.
+   */
   worker?: boolean | undefined;
+  /** In a browser, where the package's `wasm/chatstore_bg.wasm` is not where its script looks for it. */
+  wasmUrl?: string | URL | undefined;
+  /** In a browser, where the package's `browser_worker.js` is not where its script looks for it. */
+  workerUrl?: string | URL | undefined;
   /** Called with what is worth knowing beside the answers of calls; see {@link StoreEvent}. */
   onEvent?: ((event: StoreEvent) => void) | undefined;
 }
@@ -385,6 +404,35 @@ export interface StoreEvent {
   type: string;
   /** In words. */
   message: string;
+}
+
+/**
+ * What commits have changed. More may be named than has changed, never less. Commits that follow each other
+ * closely come as one change.
+ */
+export interface StoreChange {
+  /** Ids of the sessions that changed, or whose messages did, at most 64; null: any may have. */
+  readonly sessions: readonly string[] | null;
+  /**
+   * Ids of further sessions, in which a reply under way has grown and nothing else changed: what
+   * `sessions.get` and `sessions.list` give is the same.
+   */
+  readonly streaming: readonly string[];
+  /** Whether bots changed. */
+  readonly bots: boolean;
+}
+
+/** What a read gives, kept up to date; see `live`. */
+export interface LiveQuery<T> {
+  /** What was read last; undefined until the first read has ended. The same object until it is read again. */
+  readonly value: T | undefined;
+  /** What the last read rejected with; undefined where it did not. `value` stays meanwhile. */
+  readonly error: unknown;
+  /**
+   * Calls back each time that `value` or `error` is new, until the function that it gives is called. The
+   * first who subscribes starts the query, and with the last one it stops. Needs no `this`.
+   */
+  readonly subscribe: (onChange: () => void) => () => void;
 }
 
 /** The connections that snapshots and `iterate` read from. */
@@ -588,7 +636,7 @@ export interface VerifyReport {
 export interface ReplaceReport {
   /** Names the new content. */
   generation: string;
-  /** Where the old content is; null for a store in memory, which keeps none. */
+  /** Where the old content is: a file, in a browser a store of this name; null for one in memory, which keeps none. */
   keptPath: string | null;
   keptBytes: number;
 }
