@@ -6,8 +6,8 @@
  * `sudo -n`; elsewhere the command to type is said. Must not know: how the project is built.
  * Imports nothing but Node's own modules, because it is what brings all others.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { all, Failure, probe, root, run, step } from './process.mjs';
 import { hashOf, unlessDone } from './stamps.mjs';
@@ -38,6 +38,20 @@ const geckodriver_folder = '.tools/geckodriver';
 
 /** The driver that starts Firefox: the one that GECKODRIVER names, or our own. */
 export const geckodriver_path = () => process.env.GECKODRIVER ?? join(root, geckodriver_folder, 'bin/geckodriver');
+
+/**
+ * The environment to start Firefox's driver in, or cargo before it. As root Firefox refuses a home that is
+ * another user's, such as one that a container was given.
+ */
+export function firefoxEnvironment() {
+  const environment = { GECKODRIVER: geckodriver_path() };
+  const home = homedir();
+  if (process.getuid?.() !== 0 || !existsSync(home) || statSync(home).uid === 0) return environment;
+  const own_home = join(root, '.tools/home');
+  mkdirSync(own_home, { recursive: true });
+  const { CARGO_HOME = join(home, '.cargo'), RUSTUP_HOME = join(home, '.rustup') } = process.env;
+  return { ...environment, HOME: own_home, CARGO_HOME, RUSTUP_HOME };
+}
 
 /** Builds the driver of Firefox, which Debian does not have, once; compiled quickly, since it only passes words on. */
 export async function buildGeckodriver() {

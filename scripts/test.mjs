@@ -11,7 +11,7 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { build, buildTool, wasm_file } from './build.mjs';
 import { checkPackage } from './package-check.mjs';
 import { Failure, main, root, stream } from './process.mjs';
-import { buildGeckodriver, chromedriver_path, geckodriver_path, locked, setUp, wasm_target } from './setup.mjs';
+import { buildGeckodriver, chromedriver_path, firefoxEnvironment, locked, setUp, wasm_target } from './setup.mjs';
 
 /** Most that a browser should have to load before the first message shows: the core, compressed. */
 const budget_bytes = 560 * 1024;
@@ -30,14 +30,11 @@ async function inTurn(...commands) {
 
 /**
  * The wasm test files, in the one place that each is for: a file that is configured for a browser says
- * so itself, all others run in Node. `only` makes the runner skip those of the other place.
+ * so itself, all others run in Node. `only` makes the runner skip those of the other place. It takes
+ * Firefox where GECKODRIVER is set.
  */
 const wasmTests = (only, env = {}) =>
   inTurn(() => cargo(['test', ...locked, '--target', wasm_target, '--test', 'wasm_*'], { [only]: '1', ...env }));
-
-/** The runner takes the first driver that is named. Its own patience is 20 seconds for all tests of a file. */
-const browserTests = (driver) =>
-  wasmTests('WASM_BINDGEN_TEST_ONLY_WEB', { WASM_BINDGEN_TEST_TIMEOUT: '600', ...driver });
 
 const suites = [
   {
@@ -86,13 +83,13 @@ const suites = [
   {
     name: 'wasm-chromium',
     needs: 'runner',
-    run: () => browserTests({ CHROMEDRIVER: chromedriver_path(), GECKODRIVER: undefined }),
+    run: () => wasmTests('WASM_BINDGEN_TEST_ONLY_WEB', { CHROMEDRIVER: chromedriver_path(), GECKODRIVER: undefined }),
   },
   {
     name: 'wasm-firefox',
     needs: 'runner',
     browser: 'firefox',
-    run: () => browserTests({ GECKODRIVER: geckodriver_path() }),
+    run: () => wasmTests('WASM_BINDGEN_TEST_ONLY_WEB', firefoxEnvironment()),
   },
   {
     name: 'build',

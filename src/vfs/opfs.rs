@@ -52,7 +52,8 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Files behind handles of the origin private file system, in a dedicated worker.
 ///
 /// Names are taken as they are, but for a leading `./`: there are no directories. No times and no
-/// identities are kept. A place without room, and a quota that is used up, is `SQLITE_FULL`.
+/// identities are kept. A place without room, and a quota that is used up, is `SQLITE_FULL`. Chromium
+/// counts the room that a handle once had as taken until the handle is closed, however short its file is.
 pub struct OpfsStorage {
     named: Map,
     spares: Array,
