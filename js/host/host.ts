@@ -10,7 +10,7 @@
 import { MAX_TIMEOUT_MS } from '../client/caller.js';
 import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
 import { readCount, readTextAnywhere } from '../client/rows.js';
-import { anything, merged } from '../client/changes.js';
+import { anything } from '../client/changes.js';
 import type { StoreChange } from '../client/types.js';
 import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
 import type { Call, Connection, ConnectionEvents } from './protocol.js';
@@ -74,8 +74,6 @@ export class Host {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerMs = Infinity;
   #isWatched = false;
-  /** What was committed and not told yet. */
-  #change: StoreChange | undefined;
   #changeTimer: ReturnType<typeof setTimeout> | undefined;
   #toldMs = -Infinity;
   /** When the event loop was known to have turned. */
@@ -383,6 +381,7 @@ export class Host {
     let nextMs: number | undefined;
     this.#guarded((instance) => {
       nextMs = instance.step(performance.now());
+      this.#takeChanges(instance);
       instance.take(this.#events);
     });
     const events = this.#events.take();
@@ -401,7 +400,7 @@ export class Host {
     if ('notice' in event) {
       for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.message);
     } else if ('change' in event) {
-      this.#changed(event.change);
+      this.#tellChange(event.change);
     } else if ('lost' in event) {
       const seat = this.#seats.get(event.client);
       seat?.scopes.delete(event.scope);
@@ -416,28 +415,26 @@ export class Host {
     }
   }
 
-  /** Tells of a change at once where the last one is some time ago, else together with those that follow. */
-  #changed(change: StoreChange): void {
-    this.#change = this.#change === undefined ? change : merged(this.#change, change);
-    if (this.#changeTimer !== undefined) return;
+  /** Asks for changes at once where the last one is some time ago, else later, for all that come until then. */
+  #takeChanges(instance: CoreInstance): void {
+    if (!this.#isWatched || this.#changeTimer !== undefined) return;
     const waitMs = this.#toldMs + BETWEEN_CHANGES_MS - performance.now();
     if (waitMs <= 0) {
-      this.#tellChange();
+      instance.takeChanges(this.#events);
       return;
     }
-    this.#changeTimer = setTimeout(this.#tellChange, waitMs);
+    this.#changeTimer = setTimeout(() => {
+      this.#changeTimer = undefined;
+      this.#step();
+    }, waitMs);
     // Whoever waits for a change keeps the process alive by something else.
     if (typeof this.#changeTimer === 'object') this.#changeTimer.unref();
   }
 
-  readonly #tellChange = (): void => {
-    this.#changeTimer = undefined;
-    const change = this.#change;
-    if (change === undefined) return;
-    this.#change = undefined;
+  #tellChange(change: StoreChange): void {
     this.#toldMs = performance.now();
     for (const seat of this.#seats.values()) if (seat.watches) seat.events.changed(change);
-  };
+  }
 
   #answer(waiting: Waiting, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void {
     const { seat, call } = waiting;
@@ -508,7 +505,7 @@ export class Host {
     this.#endScopes(error, [...this.#seats.values()]);
     for (const each of waiting) this.#sendAgain(each, error, mayHaveRun);
     // It may have committed what it did not tell any more.
-    if (this.#isWatched) this.#changed(anything());
+    if (this.#isWatched) this.#tellChange(anything());
   }
 
   #sendAgain(waiting: Waiting, error: ChatStoreError, mayHaveRun: boolean): void {

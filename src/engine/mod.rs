@@ -281,12 +281,9 @@ impl<C: Collect> Engine<C> {
         next_ms.is_finite().then_some(next_ms)
     }
 
-    /// What happened since the last time, in order; first what has changed, where anybody
-    /// [watches](Self::watch).
+    /// What happened since the last time, in order.
     pub fn take(&mut self) -> Vec<Event<C>> {
-        let mut events: Vec<_> = self.changed().map(Event::Changed).into_iter().collect();
-        events.append(&mut self.events);
-        events
+        std::mem::take(&mut self.events)
     }
 
     /// Takes a call that waits out of its queue. One that was run, or is running, is left alone.
