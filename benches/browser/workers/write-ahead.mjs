@@ -1,0 +1,9 @@
+/** wa-sqlite on the file system that keeps a log of its own beneath SQLite, which is told of no WAL. */
+import { OPFSWriteAheadVFS } from '@journeyapps/wa-sqlite/src/examples/OPFSWriteAheadVFS.js';
+import { pragmas } from './pragmas.mjs';
+import { serveWaSqlite } from './wa-sqlite.mjs';
+
+serveWaSqlite(
+  (module, folder) => OPFSWriteAheadVFS.create(folder, module),
+  (durability) => pragmas(durability).replace('PRAGMA journal_mode = WAL;', ''),
+);
