@@ -56,6 +56,7 @@ function goals({ rows, goals: all, subject, contestants }) {
 
 export function printTable(summary) {
   for (const row of summary.rows) {
+    if (Object.values(row.results).every(({ missing }) => missing !== undefined)) continue;
     console.log(`\n${row.title}`);
     for (const { name } of summary.contestants) {
       const result = row.results[name];

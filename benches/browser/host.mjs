@@ -72,9 +72,9 @@ export class PageHost {
     page.on('console', (message) => message.type() === 'error' && said.push(message.text()));
     page.on('pageerror', (error) => said.push(error.message));
     page.setDefaultTimeout(job_limit_ms);
-    const { group, seed, samples, session } = job;
+    const { group, size, seed, samples, session } = job;
     const facts = `/${basename(job.facts)}`;
-    const sent = { group, seed, samples, session, facts, folder: 'store', inside: contestant.inside };
+    const sent = { group, size, seed, samples, session, facts, folder: 'store', inside: contestant.inside };
     try {
       await page.goto(
         `${this.#server.origin}/${contestant.name}/#${encodeURIComponent(JSON.stringify(sent))}`,

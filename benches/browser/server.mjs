@@ -59,7 +59,9 @@ export async function startServer(contestants, { bundles, facts }) {
     if (path.startsWith('/facts-')) return join(facts, path);
     if (path.startsWith('/dist/')) return join(root, path);
     const [, name, file] = path.split('/');
-    const places = [join(bundles, name), ...(named.get(name)?.assets ?? []).map((each) => join(packages, each))];
+    const contestant = named.get(name);
+    if (contestant === undefined || file === undefined) return undefined;
+    const places = [join(bundles, name), ...(contestant.assets ?? []).map((each) => join(packages, each))];
     return places.map((place) => join(place, file)).find((candidate) => existsSync(candidate));
   };
   const server = createServer((request, response) => {

@@ -24,7 +24,7 @@ serve(async (folder, { durability, searchable }) => {
       exec: (sql) => db.exec(sql),
       prepare(sql) {
         const statement = prepare(sql);
-        const names = statement.getColumnNames();
+        const names = statement.columnCount > 0 ? statement.getColumnNames() : [];
         const run = (...values) => {
           if (values.length > 0) statement.bind(values);
           statement.stepReset();
