@@ -6,7 +6,7 @@
  */
 
 /**
- * `page` is a module of `contestants/`, `worker` one of `workers/`; with `inside` the rows are measured in that
+ * `page` is a module of `contestants/`, `worker` one of `workers/`, or a package's own file; with `inside` the rows are measured in that
  * worker, where no call crosses threads. `isolated` pages are served with the two headers that shared memory needs.
  * `assets` are folders of packages with the binary files that a bundle asks for beside itself.
  */
@@ -72,7 +72,7 @@ export const contestants = [
     name: 'sqlocal',
     title: 'SQLocal',
     page: 'sqlocal',
-    worker: 'sqlocal',
+    worker: 'sqlocal/dist/worker.js',
     isolated: true,
     base: 'sqlocal',
     package: 'sqlocal',

@@ -26,11 +26,14 @@ const own_build = {
   setup: ({ onResolve }) => onResolve({ filter: /^chatstore$/ }, () => ({ path: '/dist/browser.js', external: true })),
 };
 
+const workerFile = (worker) =>
+  worker.includes('/') ? join(packages, worker) : join(here, 'workers', `${worker}.mjs`);
+
 async function bundle({ name, page, worker }, folder) {
   await build({
     entryPoints: {
       page: join(here, 'page.mjs'),
-      ...(worker === undefined ? {} : { worker: join(here, 'workers', `${worker}.mjs`) }),
+      ...(worker === undefined ? {} : { worker: workerFile(worker) }),
     },
     outdir: join(folder, name),
     alias: { contestant: join(here, 'contestants', `${page}.mjs`) },
