@@ -26,18 +26,15 @@ async function timed(work) {
 async function sample(count, work, { budget_ms = 2_000, batch = 1 } = {}) {
   const samples = [];
   let used_ms = 0;
-  for (let i = 0; i < count && used_ms < budget_ms;) {
-    const end = Math.min(count, i + batch);
-    const calls = end - i;
-    const { ms } =
-      calls === 1
-        ? await timed(() => work(i++))
-        : await timed(async () => {
-            while (i < end) {
-              const waiting = settled(work(i++));
-              if (waiting !== undefined) await waiting;
-            }
-          });
+  for (let first = 0; first < count && used_ms < budget_ms; first += batch) {
+    const calls = Math.min(batch, count - first);
+    const several = async () => {
+      for (let i = first; i < first + calls; i++) {
+        const waiting = settled(work(i));
+        if (waiting !== undefined) await waiting;
+      }
+    };
+    const { ms } = await timed(calls === 1 ? () => work(first) : several);
     samples.push(ms / calls);
     used_ms += ms;
   }
@@ -134,7 +131,9 @@ async function reads(context) {
   await row('page_of_session', samples, (i) => store.pageOfSession(sessions[i % sessions.length], 50));
   await row('list_sessions', samples, () => store.listSessions(50));
   await row('read_10000', 7, () => store.readSession(long_session.id));
-  result.checks.page_of_bot = await messagesDigest((await Promise.all(bots.map((id) => store.pageOfBot(id, 100)))).flat());
+  result.checks.page_of_bot = await messagesDigest(
+    (await Promise.all(bots.map((id) => store.pageOfBot(id, 100)))).flat(),
+  );
   result.checks.page_of_session = await messagesDigest(
     (await Promise.all(sessions.map((id) => store.pageOfSession(id, 50)))).flat(),
   );

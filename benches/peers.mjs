@@ -92,8 +92,7 @@ function missing(contestant, node, failure) {
 
 function versionOf(contestant, node) {
   const on = `Node ${probe(node, ['--version']).stdout.trim().slice(1)}`;
-  if (contestant.package !== undefined)
-    return `${packageVersion(contestant.package)}, ${on}`;
+  if (contestant.package !== undefined) return `${packageVersion(contestant.package)}, ${on}`;
   if (contestant.module === 'chatstore') return `${own_version()}, ${on}`;
   return on;
 }

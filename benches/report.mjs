@@ -75,9 +75,7 @@ export function printTable(summary) {
   }
   console.log('\ngoals of chatstore, as ratios in this run');
   for (const [title, against, target, ratio, word] of goals(summary))
-    console.log(
-      `  ${title.padEnd(66)} ${target.padEnd(15)} ${ratio.padEnd(22)} ${word.padEnd(16)} against ${against}`,
-    );
+    console.log(`  ${title.padEnd(66)} ${target.padEnd(15)} ${ratio.padEnd(22)} ${word.padEnd(16)} against ${against}`);
 }
 
 function machineBlock({ machine, options, contestants }) {

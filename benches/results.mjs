@@ -99,7 +99,10 @@ export class Results {
       contestants: contestants.map(({ name, title, version, error }) => ({ name, title, version, error })),
       rows: this.#table(size),
       goals,
-      growth: sizes.map((each) => ({ size: each, rows: this.#table(each).filter(({ id }) => bench.growing.includes(id)) })),
+      growth: sizes.map((each) => ({
+        size: each,
+        rows: this.#table(each).filter(({ id }) => bench.growing.includes(id)),
+      })),
       failures: this.#failures,
       mismatches: this.#mismatches(),
       checks: Object.fromEntries([...this.#checks].map(([key, values]) => [key, [...values.keys()]])),

@@ -76,9 +76,7 @@ export class PageHost {
     const facts = `/${basename(job.facts)}`;
     const sent = { group, size, seed, samples, session, facts, folder: 'store', inside: contestant.inside };
     try {
-      await page.goto(
-        `${this.#server.origin}/${contestant.name}/#${encodeURIComponent(JSON.stringify(sent))}`,
-      );
+      await page.goto(`${this.#server.origin}/${contestant.name}/#${encodeURIComponent(JSON.stringify(sent))}`);
       const timeout = new Promise((_, reject) => {
         setTimeout(() => reject(new Error('the page did not finish in time')), job_limit_ms).unref();
       });
@@ -114,7 +112,8 @@ export class PageHost {
     chmodSync(script, 0o755);
     this.#server.takeMarks();
     const result = await this.#browse(job.folder, script, (context) => this.#load(context, contestant, job));
-    if (result.error === undefined) result.rows = readTrace(trace, store_files.test.bind(store_files), this.#server.takeMarks());
+    if (result.error === undefined)
+      result.rows = readTrace(trace, store_files.test.bind(store_files), this.#server.takeMarks());
     return result;
   }
 

@@ -26,8 +26,7 @@ const own_build = {
   setup: ({ onResolve }) => onResolve({ filter: /^chatstore$/ }, () => ({ path: '/dist/browser.js', external: true })),
 };
 
-const workerFile = (worker) =>
-  worker.includes('/') ? join(packages, worker) : join(here, 'workers', `${worker}.mjs`);
+const workerFile = (worker) => (worker.includes('/') ? join(packages, worker) : join(here, 'workers', `${worker}.mjs`));
 
 async function bundle({ name, page, worker }, folder) {
   await build({
@@ -67,31 +66,33 @@ export async function startServer(contestants, { bundles, facts }) {
     const places = [join(bundles, name), ...(contestant.assets ?? []).map((each) => join(packages, each))];
     return places.map((place) => join(place, file)).find((candidate) => existsSync(candidate));
   };
-  const server = createServer((request, response) => {
-    const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
-    if (path.includes('..')) return void response.writeHead(400).end();
+  const answer = (path) => {
     if (path.startsWith('/mark/')) {
       marks.push({ name: path.slice('/mark/'.length), at_ms: performance.timeOrigin + performance.now() });
-      return void response.writeHead(204).end();
+      return { status: 204 };
     }
     const [, name, file] = path.split('/');
     const contestant = named.get(name);
-    if (contestant?.isolated) {
-      response.setHeader('cross-origin-opener-policy', 'same-origin');
-      response.setHeader('cross-origin-embedder-policy', 'require-corp');
-    }
-    if (contestant !== undefined && file === '') {
-      response.setHeader('cache-control', 'no-cache');
-      return void response.writeHead(200, { 'content-type': types['.html'] }).end(html(contestant.title));
-    }
-    const found = find(path);
-    if (found === undefined || !existsSync(found)) return void response.writeHead(404).end();
-    response
-      .writeHead(200, {
+    const headers = contestant?.isolated
+      ? { 'cross-origin-opener-policy': 'same-origin', 'cross-origin-embedder-policy': 'require-corp' }
+      : {};
+    if (contestant !== undefined && file === '')
+      return { headers: { ...headers, 'content-type': types['.html'] }, body: html(contestant.title) };
+    const found = path.includes('..') ? undefined : find(path);
+    if (found === undefined || !existsSync(found)) return { status: 404 };
+    return {
+      headers: {
+        ...headers,
         'content-type': types[extname(found)] ?? 'application/octet-stream',
         'cache-control': path.startsWith('/facts-') ? 'no-store' : 'max-age=31536000, immutable',
-      })
-      .end(readFileSync(found));
+      },
+      body: readFileSync(found),
+    };
+  };
+  const server = createServer((request, response) => {
+    const path = decodeURIComponent(new URL(request.url, 'http://localhost').pathname);
+    const { status = 200, headers = {}, body } = answer(path);
+    response.writeHead(status, headers).end(body);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {

@@ -4,4 +4,5 @@ import { verbs } from './verbs.mjs';
 
 export const notes = [];
 
-export const open = async (folder, { durability }) => verbs(await ChatStore.open(`${folder}/chats.sqlite`, { durability }));
+export const open = async (folder, { durability }) =>
+  verbs(await ChatStore.open(`${folder}/chats.sqlite`, { durability }));

@@ -125,7 +125,7 @@ const insertValues = ({ id, sessionId, botId, role, content, status, model, usag
 ];
 
 /** The same statements, for a library that takes them from another thread and not through a driver. */
-export const sql = { tables, searches, reads, writes, insertValues };
+export const plainSql = { tables, searches, reads, writes, insertValues };
 
 /** A store on a driver. `fresh` makes the tables; `searchable: false` leaves the search index out. */
 export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {

@@ -5,6 +5,8 @@
  */
 import Dexie from 'dexie';
 
+/* oxlint-disable unicorn/no-array-reverse -- a query is reversed, not an array */
+
 const durabilities = { strict: 'strict', relaxed: 'relaxed' };
 
 export async function open(folder, { durability }) {
@@ -38,7 +40,8 @@ export async function open(folder, { durability }) {
         .limit(limit)
         .toArray(),
     // Messages with the same session lie in the order of their primary keys.
-    pageOfSession: async (sessionId, limit) => (await ofSession(sessionId).reverse().limit(limit).toArray()).toReversed(),
+    pageOfSession: async (sessionId, limit) =>
+      (await ofSession(sessionId).reverse().limit(limit).toArray()).toReversed(),
     readSession: (sessionId) => ofSession(sessionId).toArray(),
     listSessions: (limit) =>
       db.transaction('r', sessions, messages, async () => {

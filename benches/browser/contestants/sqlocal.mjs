@@ -4,11 +4,11 @@
  * Holds: the plain schema's statements as batches. Must not know: the schema.
  */
 import { SQLocal } from 'sqlocal';
-import { sql } from '../../contestants/plain.mjs';
+import { plainSql } from '../../contestants/plain.mjs';
 import { pragmas } from '../workers/pragmas.mjs';
 
-const { reads, writes, insertValues } = sql;
-const search = sql.searches.fts5;
+const { reads, writes, insertValues } = plainSql;
+const search = plainSql.searches.fts5;
 
 /** Statements of a schema, one by one: triggers have semicolons of their own. */
 const statementsOf = (schema) => schema.split(/;\s*(?=CREATE|$)/).filter((statement) => /\S/.test(statement));
@@ -28,7 +28,9 @@ export async function open(folder, { durability, searchable }) {
   const all = (statement, ...values) => client.sql(statement, ...values);
   const found = await all(`SELECT count(*) AS count FROM sqlite_schema WHERE name = 'messages'`);
   if (found[0].count === 0)
-    await batch(statementsOf(searchable ? sql.tables + search.schema : sql.tables).map((statement) => [statement]));
+    await batch(
+      statementsOf(searchable ? plainSql.tables + search.schema : plainSql.tables).map((statement) => [statement]),
+    );
   const touch = ({ sessionId, createdAt }) => [writes.touch, createdAt, sessionId];
   const insertMany = (messages) => {
     const last = new Map(messages.map((message) => [message.sessionId, message]));
@@ -39,8 +41,7 @@ export async function open(folder, { durability, searchable }) {
   };
   return {
     ranked: search.ranked,
-    addBots: (bots) =>
-      batch(bots.map(({ id, name, model, createdAt }) => [writes.addBot, id, name, model, createdAt])),
+    addBots: (bots) => batch(bots.map(({ id, name, model, createdAt }) => [writes.addBot, id, name, model, createdAt])),
     addSessions: (sessions) =>
       batch(
         sessions.map(({ id, botId, title, createdAt }) => [writes.addSession, id, botId, title, createdAt, createdAt]),

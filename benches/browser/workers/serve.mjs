@@ -5,6 +5,9 @@
  * know: which library it is.
  */
 
+const answer = (id, value) => postMessage({ id, value });
+const fail = (id, error) => postMessage({ id, error });
+
 /** Answers calls. `openStore(folder, options)` opens the library's store. */
 export function serve(openStore) {
   let store;
@@ -27,8 +30,6 @@ export function serve(openStore) {
     },
   };
   // What a library answers at once is posted at once: no turn of the loop is lost.
-  const answer = (id, value) => postMessage({ id, value });
-  const fail = (id, error) => postMessage({ id, error });
   addEventListener('message', ({ data: { id, method, args } }) => {
     try {
       const value = method in own ? own[method](...args) : store[method](...args);

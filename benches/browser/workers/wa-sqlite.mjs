@@ -15,18 +15,39 @@ import { serve } from './serve.mjs';
 const [type_integer, type_float, type_text] = [1, 2, 3];
 const transient = -1;
 const exec_types = ['number', 'string', 'number', 'number', 'number'];
+/** What is called of SQLite's interface for C. */
+const functions = [
+  'bind_double',
+  'bind_null',
+  'bind_text',
+  'changes',
+  'column_bytes',
+  'column_count',
+  'column_double',
+  'column_name',
+  'column_text',
+  'column_type',
+  'errmsg',
+  'finalize',
+  'free',
+  'malloc',
+  'prepare_v2',
+  'reset',
+  'step',
+];
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
 function driverOf(module, db) {
+  const c = Object.fromEntries(functions.map((name) => [name, module[`_sqlite3_${name}`]]));
   const text = (address, bytes) => decoder.decode(module.HEAPU8.subarray(address, address + bytes));
   const check = (code) => {
     if (code !== SQLITE_OK && code !== SQLITE_ROW && code !== SQLITE_DONE)
-      throw new Error(module.UTF8ToString(module._sqlite3_errmsg(db)));
+      throw new Error(module.UTF8ToString(c.errmsg(db)));
     return code;
   };
   const copy = (bytes, more) => {
-    const address = module._sqlite3_malloc(bytes.length + more);
+    const address = c.malloc(bytes.length + more);
     module.HEAPU8.set(bytes, address);
     return address;
   };
@@ -34,15 +55,15 @@ function driverOf(module, db) {
   function prepare(sql) {
     const bytes = encoder.encode(sql);
     const address = copy(bytes, 8);
-    const out = module._sqlite3_malloc(4);
+    const out = c.malloc(4);
     try {
-      check(module._sqlite3_prepare_v2(db, address, bytes.length, out, 0));
+      check(c.prepare_v2(db, address, bytes.length, out, 0));
       const statement = module.getValue(out, '*');
       statements.add(statement);
       return statement;
     } finally {
-      module._sqlite3_free(address);
-      module._sqlite3_free(out);
+      c.free(address);
+      c.free(out);
     }
   }
   function bind(statement, values) {
@@ -50,24 +71,24 @@ function driverOf(module, db) {
       if (typeof value === 'string') {
         const bytes = encoder.encode(value);
         const address = copy(bytes, 1);
-        check(module._sqlite3_bind_text(statement, i + 1, address, bytes.length, transient));
-        module._sqlite3_free(address);
-      } else if (typeof value === 'number') check(module._sqlite3_bind_double(statement, i + 1, value));
-      else check(module._sqlite3_bind_null(statement, i + 1));
+        check(c.bind_text(statement, i + 1, address, bytes.length, transient));
+        c.free(address);
+      } else if (typeof value === 'number') check(c.bind_double(statement, i + 1, value));
+      else check(c.bind_null(statement, i + 1));
     }
   }
   function column(statement, i) {
-    const type = module._sqlite3_column_type(statement, i);
+    const type = c.column_type(statement, i);
     if (type === type_text) {
-      const address = module._sqlite3_column_text(statement, i);
-      return text(address, module._sqlite3_column_bytes(statement, i));
+      const address = c.column_text(statement, i);
+      return text(address, c.column_bytes(statement, i));
     }
     // Whole numbers up to 2^53 come over as they are.
-    if (type === type_integer || type === type_float) return module._sqlite3_column_double(statement, i);
+    if (type === type_integer || type === type_float) return c.column_double(statement, i);
     return null;
   }
   function step(statement) {
-    const code = module._sqlite3_step(statement);
+    const code = c.step(statement);
     if (module.retryOps.length > 0) throw new Error('the file system wants to wait, though the file is locked');
     return check(code);
   }
@@ -75,15 +96,15 @@ function driverOf(module, db) {
     exec: (sql) => void check(module.ccall('sqlite3_exec', 'number', exec_types, [db, sql, 0, 0, 0])),
     prepare(sql) {
       const statement = prepare(sql);
-      const names = Array.from({ length: module._sqlite3_column_count(statement) }, (_, i) =>
-        module.UTF8ToString(module._sqlite3_column_name(statement, i)),
+      const names = Array.from({ length: c.column_count(statement) }, (_, i) =>
+        module.UTF8ToString(c.column_name(statement, i)),
       );
       return {
         run(...values) {
           bind(statement, values);
           step(statement);
-          check(module._sqlite3_reset(statement));
-          return { changes: module._sqlite3_changes(db) };
+          check(c.reset(statement));
+          return { changes: c.changes(db) };
         },
         all(...values) {
           bind(statement, values);
@@ -93,7 +114,7 @@ function driverOf(module, db) {
             for (let i = 0; i < names.length; i++) row[names[i]] = column(statement, i);
             rows.push(row);
           }
-          check(module._sqlite3_reset(statement));
+          check(c.reset(statement));
           return rows;
         },
       };
@@ -102,11 +123,11 @@ function driverOf(module, db) {
       const prepared = prepare(sql);
       return () => {
         step(prepared);
-        check(module._sqlite3_reset(prepared));
+        check(c.reset(prepared));
       };
     }),
     finalizeAll() {
-      for (const statement of statements) module._sqlite3_finalize(statement);
+      for (const statement of statements) c.finalize(statement);
     },
   };
 }
