@@ -22,8 +22,19 @@ export interface CoreOptions {
   clientsMayReturn?: boolean | undefined;
 }
 
-/** Loads and compiles the core. What the browser keeps of the compiled code it keeps for this address. */
-export async function loadCore(wasmUrl: string | undefined): Promise<WebAssembly.Module> {
+let compiling: Promise<WebAssembly.Module> | undefined;
+
+/** The compiled core, loaded once a worker. A failure is not kept: the next call tries again. */
+export function loadCore(wasmUrl: string | undefined): Promise<WebAssembly.Module> {
+  compiling ??= compile(wasmUrl).catch((error: unknown) => {
+    compiling = undefined;
+    throw error;
+  });
+  return compiling;
+}
+
+/** What the browser keeps of compiled code it keeps for the address that it came from, as a stream. */
+async function compile(wasmUrl: string | undefined): Promise<WebAssembly.Module> {
   const url = wasmUrl === undefined ? new URL('./wasm/chatstore_bg.wasm', import.meta.url) : new URL(wasmUrl);
   try {
     const response = await fetch(url, { credentials: 'same-origin' });

@@ -9,6 +9,7 @@
 
 import { introduce } from '../client/connection.js';
 import { ChatStoreError } from '../client/errors.js';
+import { randomName } from '../client/ids.js';
 import type { Connector } from '../client/link.js';
 import type { Durability, PoolOptions, Role } from '../client/types.js';
 import type { Connection, ConnectionEvents, FromHost, ToHost } from '../host/protocol.js';
@@ -188,7 +189,7 @@ export class Place implements Connector {
         t: 'start',
         folder: this.#folder,
         path: this.path,
-        lock: workerLock(this.#folder ?? MEMORY, crypto.randomUUID()),
+        lock: workerLock(this.#folder ?? MEMORY, randomName()),
         wasmUrl: absolute(wasmUrl),
         durability,
         pool,
@@ -255,7 +256,7 @@ export class Place implements Connector {
     meeting.addEventListener('message', (event: MessageEvent<Meeting>) => {
       if (event.data.t === 'leader') this.#leaderChanged();
     });
-    this.#page = crypto.randomUUID();
+    this.#page = randomName();
     this.#present = new Promise((present) => {
       void navigator.locks.request(pageLock(folder, this.#page), () => {
         present();
@@ -331,7 +332,7 @@ class KnockingPort extends TabPort {
   #hello: (ToHost & { t: 'hello' }) | undefined;
 
   constructor(folder: string, page: string, meeting: BroadcastChannel) {
-    const channel = crypto.randomUUID();
+    const channel = randomName();
     super(clientChannel(folder, channel));
     this.#channel = channel;
     this.#page = page;

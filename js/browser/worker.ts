@@ -37,6 +37,8 @@ const failed = (error: unknown): void => {
 };
 
 async function start(options: Start): Promise<void> {
+  // Also where another tab leads: this one may have to take its place. Whoever needs it hears of a failure.
+  loadCore(options.wasmUrl).catch(() => undefined);
   if (typeof navigator.locks !== 'undefined') {
     // The page has it granted when this worker is no more.
     void navigator.locks.request(options.lock, () => {
