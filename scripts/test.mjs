@@ -35,6 +35,14 @@ async function inTurn(...commands) {
 const wasmTests = (only, env = {}) =>
   inTurn(() => cargo(['test', ...locked, '--target', wasm_target, '--test', 'wasm_*'], { [only]: '1', ...env }));
 
+/** All test files of a folder, one after the other. */
+function nodeTests(folder) {
+  const files = readdirSync(join(root, folder)).filter((file) => file.endsWith('.test.mjs'));
+  if (files.length === 0) throw new Failure(`${folder} holds no *.test.mjs`);
+  const paths = files.toSorted().map((file) => `${folder}/${file}`);
+  return inTurn(() => stream(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...paths]));
+}
+
 const suites = [
   {
     name: 'rustfmt',
@@ -101,7 +109,8 @@ const suites = [
     needs: 'build',
     run: () =>
       inTurn(
-        () => bin('oxlint', ['--type-aware', '--deny-warnings', 'js', 'tests/js', 'scripts', 'examples']),
+        () =>
+          bin('oxlint', ['--type-aware', '--deny-warnings', 'js', 'tests/js', 'tests/browser', 'scripts', 'examples']),
         () => bin('oxfmt', ['--check']),
       ),
   },
@@ -126,17 +135,22 @@ const suites = [
   {
     name: 'node-api',
     needs: 'build',
-    run: () => {
-      const files = readdirSync(join(root, 'tests/js')).filter((file) => file.endsWith('.test.mjs'));
-      if (files.length === 0) throw new Failure('tests/js holds no *.test.mjs');
-      const args = [
-        '--test',
-        '--test-concurrency=1',
-        '--test-reporter=spec',
-        ...files.toSorted().map((file) => `tests/js/${file}`),
-      ];
-      return inTurn(() => stream(process.execPath, args));
-    },
+    run: () => nodeTests('tests/js'),
+  },
+  {
+    name: 'browser-api',
+    needs: 'build',
+    run: () => nodeTests('tests/browser/chromium'),
+  },
+  {
+    name: 'browser-firefox',
+    needs: 'build',
+    run: () => nodeTests('tests/browser/firefox'),
+  },
+  {
+    name: 'webkitgtk',
+    needs: 'build',
+    run: () => nodeTests('tests/browser/webkitgtk'),
   },
 ];
 
