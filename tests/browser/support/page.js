@@ -6,13 +6,14 @@
  * where the browser gives no way for that, it is kept until the test asks for it.
  */
 import { ChatStore, ChatStoreError } from 'chatstore';
+import { contentsOf, fill } from './contents.js';
 
 const told = [];
 const tell = (value) => {
   if (globalThis.tellTest === undefined) told.push(value);
   else void globalThis.tellTest(value);
 };
-const tools = { ChatStore, ChatStoreError, state: {}, tell };
+const tools = { ChatStore, ChatStoreError, state: {}, tell, contentsOf, fill };
 
 globalThis.harness = {
   run: async (piece, args) => {

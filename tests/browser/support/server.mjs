@@ -8,6 +8,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
+import { buffer } from 'node:stream/consumers';
 import { extname, join, normalize } from 'node:path';
 import { after } from 'node:test';
 import { root } from '../../js/support.mjs';
@@ -34,7 +35,9 @@ const page = (build) => `<!doctype html>
 <script type="module" src="/page.js"></script>
 `;
 
-const own_files = { '/page.js': join(root, 'tests/browser/support/page.js') };
+const own_files = Object.fromEntries(
+  ['page.js', 'contents.js'].map((name) => [`/${name}`, join(root, 'tests/browser/support', name)]),
+);
 
 /**
  * A build of the package: the folder that it lies in, and text that is put before each of its scripts,
@@ -51,15 +54,19 @@ const without_opfs = { folder: dist.folder, before: 'delete globalThis.StorageMa
 
 /**
  * Serves the test page for each of `builds` at `page(build)`, on a free port of 127.0.0.1, until the
- * tests of the file are over.
+ * tests of the file are over. `files` are bytes that pages get from, and put to, `/files/<name>`.
  *
  * @param {Record<string, Build>} [more_builds] beside `dist` and `without-opfs`
  */
 export async function startServer(more_builds = {}) {
   const builds = { dist, 'without-opfs': without_opfs, ...more_builds };
 
+  /** @type {Map<string, Uint8Array>} */
+  const files = new Map();
+
   const find = async (path) => {
     const [, first, build, ...rest] = path.split('/');
+    if (first === 'files') return { type: 'application/octet-stream', body: files.get(build) };
     if (first === 'page' && build in builds) return { type: types['.html'], body: page(build) };
     const file =
       first === 'builds' && build in builds ? join(builds[build].folder, normalize(rest.join('/'))) : own_files[path];
@@ -72,8 +79,14 @@ export async function startServer(more_builds = {}) {
   };
 
   const server = createServer(async (request, response) => {
-    const found = await find(new URL(request.url ?? '/', 'http://localhost').pathname);
-    if (found === undefined) {
+    const path = new URL(request.url ?? '/', 'http://localhost').pathname;
+    if (request.method === 'PUT' && path.startsWith('/files/')) {
+      files.set(path.slice('/files/'.length), await buffer(request));
+      response.writeHead(204).end();
+      return;
+    }
+    const found = await find(path);
+    if (found?.body === undefined) {
       response.writeHead(404, { 'content-type': 'text/plain' }).end('There is nothing here.');
       return;
     }
@@ -90,7 +103,7 @@ export async function startServer(more_builds = {}) {
     server.close();
   });
   const origin = `http://127.0.0.1:${port}`;
-  return { origin, page: (build = 'dist') => `${origin}/page/${build}` };
+  return { origin, files, page: (build = 'dist') => `${origin}/page/${build}` };
 }
 
 /** Lets a server listen on a free port of 127.0.0.1, and gives that. */

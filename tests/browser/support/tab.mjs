@@ -7,7 +7,13 @@
 /**
  * What a piece is given in the page.
  *
- * @typedef {{ ChatStore: any, ChatStoreError: any, state: any, tell: (value: unknown) => void }} Tools
+ * @typedef {object} Tools
+ * @property {any} ChatStore
+ * @property {any} ChatStoreError
+ * @property {any} state stays as long as the page does
+ * @property {(value: unknown) => void} tell hands something to the test at once
+ * @property {(store: any) => Promise<Record<string, string[]>>} contentsOf
+ * @property {(store: any, messages?: number) => Promise<void>} fill
  */
 
 /**
@@ -26,11 +32,16 @@ export function unwrap({ value, error }) {
   throw Object.assign(new Error(error.message), Object.fromEntries(known));
 }
 
-/** Asks until the answer is true; fails after a bounded number of times. */
+/**
+ * Asks until the answer is true; fails after a bounded number of times.
+ *
+ * @param {string | (() => string)} what
+ * @param {() => unknown} holds
+ */
 export async function until(what, holds, { times = 600, pause_ms = 50 } = {}) {
   for (let i = 0; i < times; i++) {
     if (await holds()) return;
     await new Promise((resolve) => setTimeout(resolve, pause_ms));
   }
-  throw new Error(`waited in vain: ${what}`);
+  throw new Error(`waited in vain: ${typeof what === 'string' ? what : what()}`);
 }
