@@ -10,6 +10,8 @@ import { ChatStoreError, isPlainError, type PlainError } from '../client/errors.
 
 /** Both sides must speak the same one. */
 export const PROTOCOL = 1;
+/** The version of the schema that this package's core reads and writes. */
+export const SCHEMA = 1;
 
 /** One call of a verb, on its way to a host. */
 export interface Call {
@@ -32,7 +34,7 @@ export interface Call {
 
 /** From a client to its host. */
 export type ToHost =
-  | { t: 'hello'; protocol: number; name: string; token?: string }
+  | { t: 'hello'; protocol: number; schema: number; name: string; token?: string }
   | ({ t: 'call' } & Call)
   | { t: 'cancel'; call: number }
   | { t: 'ping' }
@@ -47,6 +49,19 @@ export type FromHost =
   | { t: 'notice'; notice: string; message: string }
   | { t: 'pong' }
   | { t: 'bye' };
+
+/** What of a hello tells versions apart. */
+interface Version {
+  protocol: number;
+  schema: number;
+}
+
+/** Whether the other side is of a later version than this one. */
+export const isNewer = ({ protocol, schema }: Version): boolean =>
+  protocol > PROTOCOL || (protocol === PROTOCOL && schema > SCHEMA);
+
+/** Whether the other side is of this very version. */
+export const isSameVersion = ({ protocol, schema }: Version): boolean => protocol === PROTOCOL && schema === SCHEMA;
 
 /** The way from a client to its host. */
 export interface Connection {
@@ -116,7 +131,12 @@ export function checkFromHost(message: unknown): FromHost {
 function isToHost(message: Record<string, unknown>): message is ToHost & Record<string, unknown> {
   switch (message['t']) {
     case 'hello':
-      return isCount(message['protocol']) && isName(message['name']) && isAbsentOr(message['token'], isName);
+      return (
+        isCount(message['protocol']) &&
+        isCount(message['schema']) &&
+        isName(message['name']) &&
+        isAbsentOr(message['token'], isName)
+      );
     case 'call':
       return isCall(message);
     case 'cancel':

@@ -259,6 +259,16 @@ function checkOurs(file: string): void {
 function infoOf(row: Record<string, unknown> | undefined, ephemeral: boolean): Omit<StoreInfo, 'role'> {
   if (row === undefined) throw new ChatStoreError('INTERNAL', 'the core answered with nothing');
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns of this reply are known
-  const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend' | 'role'>;
-  return { backend: ephemeral ? 'memory' : 'node', ...known, ephemeral };
+  const known = row as unknown as Omit<
+    StoreInfo,
+    'ephemeral' | 'backend' | 'role' | 'persisted' | 'quotaBytes' | 'usageBytes'
+  >;
+  return {
+    backend: ephemeral ? 'memory' : 'node',
+    ...known,
+    ephemeral,
+    persisted: null,
+    quotaBytes: null,
+    usageBytes: null,
+  };
 }
