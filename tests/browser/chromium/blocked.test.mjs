@@ -30,16 +30,29 @@ async function pair(name) {
   return { leader, client };
 }
 
+/** Keeps the worker of a tab busy without a pause; resolves when it is, with the promise of its end. */
+async function keepBusy(tab, busy_ms) {
+  await tab.run(({ state }) => {
+    state.is_busy = new Promise((resolve) => {
+      new BroadcastChannel('busy').addEventListener('message', resolve, { once: true });
+    });
+  });
+  const end = tab.inWorker((duration_ms) => {
+    new BroadcastChannel('busy').postMessage('now');
+    const end_ms = Date.now() + duration_ms;
+    while (Date.now() < end_ms);
+  }, busy_ms);
+  await tab.run(({ state }) => state.is_busy.then(() => undefined));
+  return { end };
+}
+
 test(
   'a leader whose worker is busy without a pause gives LEADER_UNRESPONSIVE in time, and no write is doubled',
   { timeout },
   async () => {
     const { leader, client } = await pair('busy');
     await client.run(add, { content: 'before' });
-    const busy = leader.inWorker(() => {
-      const end = Date.now() + 6_000;
-      while (Date.now() < end);
-    });
+    const busy = await keepBusy(leader, 6_000);
     const errors = await Promise.all([
       rejection(client.run(add, { content: 'during', timeoutMs: 2_000 })),
       rejection(leader.run(add, { content: 'of its own page', timeoutMs: 2_000 })),
@@ -47,7 +60,7 @@ test(
     assert.equal(errors[0].code, 'LEADER_UNRESPONSIVE', errors[0].message);
     assert.equal(errors[0].outcome, 'unknown');
     assert.ok(['LEADER_UNRESPONSIVE', 'TIMEOUT'].includes(errors[1].code), errors[1].message);
-    await busy;
+    await busy.end;
     // The same operation once more: it was done, or is done now, and once in all.
     await client.run(add, { content: 'during' });
     await leader.run(add, { content: 'of its own page' });
@@ -63,16 +76,13 @@ test(
   { timeout },
   async () => {
     const { leader, client } = await pair('busy at open');
-    const busy = leader.inWorker(() => {
-      const end = Date.now() + 5_000;
-      while (Date.now() < end);
-    });
+    const busy = await keepBusy(leader, 5_000);
     const late = await browser.tab(server.page());
     const error = await rejection(
       late.run(({ ChatStore }) => ChatStore.open('busy at open', { timeoutMs: 1_500 }).then(() => 'opened')),
     );
     assert.equal(error.code, 'LEADER_UNRESPONSIVE', error.message);
-    await busy;
+    await busy.end;
     assert.equal(await late.run(openStore, 'busy at open'), 'client');
     for (const tab of [leader, client, late]) await tab.close();
   },
@@ -94,6 +104,7 @@ test('a leader that is frozen holds nobody up, and goes on when it is thawed', {
 test('a client that is frozen and thawed goes on, whoever leads by then', { timeout }, async () => {
   const { leader, client } = await pair('frozen client');
   await client.run(add, { content: 'before' });
+  await leader.page.bringToFront();
   await client.freeze();
   await leader.run(add, { content: 'while it is frozen' });
   await leader.close();

@@ -45,7 +45,8 @@ export async function startChromium({ profile = temporaryFolder(), more_switches
   const args = [...switches, ...more_switches, `--user-data-dir=${profile}`, 'about:blank'];
   const program = process.env.CHROMIUM ?? 'chromium';
   const child = await startProcess(program, args, /DevTools listening on (ws:\S+)/);
-  const browser = await chromium.connectOverCDP(child.match[1]);
+  // Without the defaults tabs in the background are hidden, as they are for people.
+  const browser = await chromium.connectOverCDP(child.match[1], { noDefaults: true });
   const [context] = browser.contexts();
   if (context === undefined) throw new Error('Chromium has no profile to open tabs in');
   /** What no page should do: errors that nobody caught. */
@@ -135,8 +136,11 @@ function tabOf(page) {
       await crashed;
     },
 
-    /** What the browser does to a tab that has been in the background for long. */
-    freeze: () => cdp('Page.setWebLifecycleState', { state: 'frozen' }),
+    /** What the browser does to a tab that has been in the background for long; one in front it does not freeze. */
+    async freeze() {
+      assert.equal(await page.evaluate('document.visibilityState'), 'hidden');
+      await cdp('Page.setWebLifecycleState', { state: 'frozen' });
+    },
     thaw: () => cdp('Page.setWebLifecycleState', { state: 'active' }),
 
     /** Lets the tab's origin have so many bytes only; undefined: as many as ever. */

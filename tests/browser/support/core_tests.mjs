@@ -181,7 +181,7 @@ export function coreTests({ browser, server, start }) {
       });
       assert.deepEqual(found, [
         [true, 'CONSTRAINT_UNIQUE', 'bots'],
-        [true, 'NOT_FOUND', null],
+        [true, 'CONSTRAINT_FOREIGN_KEY', 'messages'],
         [true, 'INVALID_ARGUMENT', 'limt'],
         [true, 'QUERY_NOT_ALLOWED', null],
         [true, 'INVALID_SQL', null],
