@@ -1,7 +1,7 @@
 /** A leader that lives and does not answer, is frozen, or lies in the browser's cache of pages: nobody hangs. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { rejection } from '../../js/support.mjs';
 import { startChromium } from '../support/chromium.mjs';
 import { startServer } from '../support/server.mjs';
@@ -10,7 +10,6 @@ import { until } from '../support/tab.mjs';
 const timeout = 90_000;
 const server = await startServer();
 const browser = await startChromium();
-after(() => browser.close());
 
 const openStore = async ({ ChatStore, state }, name) => {
   state.store = await ChatStore.open(name);

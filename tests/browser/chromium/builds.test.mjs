@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { cpSync, mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { build } from 'esbuild';
 import { rejection, root, temporaryFolder } from '../../js/support.mjs';
 import { startChromium } from '../support/chromium.mjs';
@@ -48,7 +48,6 @@ async function laterBuild() {
 
 const server = await startServer({ later: await laterBuild() });
 const browser = await startChromium();
-after(() => browser.close());
 
 const openStore = async ({ ChatStore, state }, name) => {
   state.events = [];

@@ -1,7 +1,7 @@
 /** Many tabs on one store, and what happens to the others when one of them goes, in whatever way. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 import assert from 'node:assert/strict';
-import { after, test } from 'node:test';
+import { test } from 'node:test';
 import { seeded } from '../../js/support.mjs';
 import { startChromium } from '../support/chromium.mjs';
 import { startServer } from '../support/server.mjs';
@@ -10,7 +10,6 @@ import { Ledger, stopWriting, write } from '../support/writers.mjs';
 const seed = Number(process.env.CHATSTORE_TEST_SEED ?? Date.now() % 1_000_000);
 const server = await startServer();
 const browser = await startChromium();
-after(() => browser.close());
 
 const isLeader = (tab) => tab.run(({ state }) => state.store.info.role !== 'client');
 

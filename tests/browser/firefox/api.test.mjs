@@ -1,6 +1,5 @@
 /** The package in a page of Firefox: what it promises one tab. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
-import { after } from 'node:test';
 import { coreTests } from '../support/core_tests.mjs';
 import { startServer } from '../support/server.mjs';
 import { startFirefox } from '../support/webdriver.mjs';
@@ -8,4 +7,3 @@ import { startFirefox } from '../support/webdriver.mjs';
 const server = await startServer();
 const browser = await startFirefox();
 coreTests({ browser, server, start: startFirefox });
-after(() => browser.close());

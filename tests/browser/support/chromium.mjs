@@ -60,7 +60,15 @@ export async function startChromium({ profile = temporaryFolder(), more_switches
     over = true;
     await child.kill();
   };
-  after(kill);
+  const close = async () => {
+    if (over) return;
+    over = true;
+    const session = await browser.newBrowserCDPSession();
+    await session.send('Browser.close').catch(() => undefined);
+    await child.ended;
+    assert.deepEqual(problems, [], 'no page had an error that nobody caught');
+  };
+  after(close);
 
   return {
     profile,
@@ -84,14 +92,7 @@ export async function startChromium({ profile = temporaryFolder(), more_switches
     },
 
     /** Ends the browser as a user does, with all that it has to write. */
-    async close() {
-      if (over) return;
-      assert.deepEqual(problems, [], 'no page had an error that nobody caught');
-      const session = await browser.newBrowserCDPSession();
-      await session.send('Browser.close').catch(() => undefined);
-      over = true;
-      await child.ended;
-    },
+    close,
   };
 }
 

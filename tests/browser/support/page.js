@@ -2,17 +2,13 @@
  * The script of the test page: runs what a test sends, with the package at hand.
  *
  * Holds: `harness.run`, which gives a value or an error in a form that can leave the page. `state` stays
- * as long as the page does. `tell` hands something to the test at once, whatever becomes of the page;
- * where the browser gives no way for that, it is kept until the test asks for it.
+ * as long as the page does. `tell` hands something to the test at once, whatever becomes of the page, where
+ * the browser gives a way for that.
  */
 import { ChatStore, ChatStoreError } from 'chatstore';
 import { contentsOf, fill } from './contents.js';
 
-const told = [];
-const tell = (value) => {
-  if (globalThis.tellTest === undefined) told.push(value);
-  else void globalThis.tellTest(value);
-};
+const tell = (value) => globalThis.tellTest(value);
 const tools = { ChatStore, ChatStoreError, state: {}, tell, contentsOf, fill };
 
 globalThis.harness = {
@@ -25,5 +21,4 @@ globalThis.harness = {
       return { error: { name, code, message, outcome, operationId, details, is_ours, page_stack: stack } };
     }
   },
-  takeTold: () => told.splice(0),
 };

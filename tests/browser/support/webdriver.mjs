@@ -87,63 +87,71 @@ export async function startWebKitGtk() {
 }
 
 async function session(process_, server, wanted, profile) {
-  after(() => process_.kill());
+  let over = false;
+  const kill = async () => {
+    over = true;
+    await process_.kill();
+  };
+  after(kill);
   const driver = await new Builder().disableEnvironmentOverrides().usingServer(server).withCapabilities(wanted).build();
   await driver.manage().setTimeouts({ script: script_timeout_ms });
-  let first = true;
-  let over = false;
+  // The browser ends with its last tab, so the one that it came with stays.
+  const first = await driver.getWindowHandle();
+  // Which tab is meant is a state of the session: what one tab is told to do ends before the next begins.
+  let last = Promise.resolve();
+  const alone = (handle, run) => {
+    const turn = last.then(async () => {
+      await driver.switchTo().window(handle);
+      return run();
+    });
+    last = turn.catch(() => undefined);
+    return turn;
+  };
   return {
     profile,
     driver,
     /** Kills the browser and its driver at once. */
-    async kill() {
-      over = true;
-      await process_.kill();
-    },
+    kill,
     /** Ends the browser as a user does, with all that it has to write. */
     async close() {
       if (over) return;
-      over = true;
       await driver.quit();
-      await process_.kill();
+      await kill();
     },
     async tab(address) {
-      if (!first) await driver.switchTo().newWindow('tab');
-      first = false;
-      await driver.get(address);
-      const handle = await driver.getWindowHandle();
-      const evaluate = async (text) => {
-        await driver.switchTo().window(handle);
-        return driver.executeAsyncScript(
-          `const done = arguments[arguments.length - 1];
-           (async () => {
-             while (globalThis.harness === undefined) await new Promise((resolve) => setTimeout(resolve, 10));
-             return ${text};
-           })().then(done, (error) => done({ error: { message: String(error) } }));`,
-        );
-      };
+      const handle = await alone(first, async () => {
+        await driver.switchTo().newWindow('tab');
+        await driver.get(address);
+        return driver.getWindowHandle();
+      });
+      const run = async (piece, args) =>
+        unwrap(await alone(handle, () => driver.executeAsyncScript(runInPage, pieceText(piece, args))));
       return {
-        /** @returns {Promise<any>} */
-        run: async (piece, args) => unwrap(await evaluate(pieceText(piece, args))),
-        told: () => evaluate('globalThis.harness.takeTold()'),
-        async reload() {
-          await driver.switchTo().window(handle);
-          await driver.navigate().refresh();
-        },
-        async goto(to) {
-          await driver.switchTo().window(handle);
-          await driver.get(to);
-        },
-        async close() {
-          await driver.switchTo().window(handle);
-          await driver.close();
-          const [other] = await driver.getAllWindowHandles();
-          if (other !== undefined) await driver.switchTo().window(other);
-        },
+        /** @type {(piece: (tools: import('./tab.mjs').Tools, args: any) => unknown, args?: unknown) => Promise<any>} */
+        run,
+        reload: () => alone(handle, () => driver.navigate().refresh()),
+        goto: (to) => alone(handle, () => driver.get(to)),
+        close: () => alone(handle, () => driver.close()),
       };
     },
   };
 }
+
+/** Runs a text as a script of the page: a driver's own scripts have objects that are not quite the page's. */
+const runInPage = `
+  const done = arguments[arguments.length - 1];
+  const whenReady = () => {
+    if (globalThis.harness === undefined) return setTimeout(whenReady, 10);
+    globalThis.harness.done = done;
+    const script = document.createElement('script');
+    script.nonce = 'import-map';
+    script.text =
+      '{ const { done } = globalThis.harness; Promise.resolve(' + arguments[0] +
+      ').then(done, (error) => done({ error: { message: String(error) } })); }';
+    document.head.append(script);
+  };
+  whenReady();
+`;
 
 async function freePort() {
   const server = createServer();
