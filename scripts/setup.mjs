@@ -18,13 +18,13 @@ const lowest_node = 20;
 /** `--locked` where nobody edits: a machine that only checks must not change Cargo.lock. */
 export const locked = process.env.CI ? ['--locked'] : [];
 
-/** Brings what a build needs; with `tests` also what only the tests need: rustfmt, clippy and a browser. */
+/** Brings what a build needs; with `tests` also what only the tests need: rustfmt, clippy and browsers. */
 export async function setUp({ tests = false } = {}) {
   checkNode();
   checkCargo();
   await all(
     npmPackages(),
-    systemPackages(tests ? [linker, wasm_clang, chromedriver, sqlite_shell] : [linker, wasm_clang]),
+    systemPackages(tests ? [linker, wasm_clang, chromedriver, firefox, sqlite_shell] : [linker, wasm_clang]),
     rustParts(tests).then(crates),
   );
 }
@@ -32,6 +32,38 @@ export async function setUp({ tests = false } = {}) {
 /** The driver that starts Chromium: the one that CHROMEDRIVER names, or the one in the PATH. */
 export const chromedriver_path = () =>
   process.env.CHROMEDRIVER ?? probe('sh', ['-c', 'command -v chromedriver']).stdout.trim();
+
+const geckodriver_version = '0.37.1';
+const geckodriver_folder = '.tools/geckodriver';
+
+/** The driver that starts Firefox: the one that GECKODRIVER names, or our own. */
+export const geckodriver_path = () => process.env.GECKODRIVER ?? join(root, geckodriver_folder, 'bin/geckodriver');
+
+/** Builds the driver of Firefox, which Debian does not have, once; compiled quickly, since it only passes words on. */
+export async function buildGeckodriver() {
+  if (process.env.GECKODRIVER) return;
+  const args = ['install', 'geckodriver', '--version', `=${geckodriver_version}`, '--locked', '--force'];
+  const quickly = ['--debug', '--config', 'profile.dev.debug=false'];
+  await unlessDone({
+    stamp: '.tools/stamps/geckodriver',
+    hash: hashOf([], [...args, ...quickly].join()),
+    outputs: [`${geckodriver_folder}/bin/geckodriver`],
+    work: () =>
+      step('cargo install: geckodriver', (current) =>
+        run('cargo', [...args, ...quickly, '--root', join(root, geckodriver_folder)], { step: current }),
+      ),
+  });
+}
+
+/** Brings WebKitGTK for its tests where it can be had; where not, says so, and the tests say that they are left out. */
+export async function tryWebKitGtk() {
+  try {
+    await systemPackages([webkitgtk]);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    console.log(`WebKitGTK is not tested here. ${error.message}`);
+  }
+}
 
 function checkNode() {
   const version = process.versions.node;
@@ -103,6 +135,18 @@ const chromedriver = {
   what: 'Chromium and its driver',
   packages: ['chromium', 'chromium-driver'],
   works: () => chromedriver_path() !== '' && probe(chromedriver_path(), ['--version']).ok,
+};
+
+const firefox = {
+  what: 'Firefox',
+  packages: ['firefox-esr'],
+  works: () => probe('firefox', ['--version']).ok,
+};
+
+const webkitgtk = {
+  what: 'WebKitGTK, its driver and Xvfb',
+  packages: ['webkit2gtk-driver', 'xvfb'],
+  works: () => ['WebKitWebDriver', 'Xvfb'].every((name) => probe('sh', ['-c', `command -v ${name}`]).ok),
 };
 
 /** Reads closed stores in the tests, as somebody would who knows nothing of this project. */

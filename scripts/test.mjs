@@ -11,7 +11,15 @@ import { brotliCompressSync, constants } from 'node:zlib';
 import { build, buildTool, wasm_file } from './build.mjs';
 import { checkPackage } from './package-check.mjs';
 import { Failure, main, root, stream } from './process.mjs';
-import { chromedriver_path, locked, setUp, wasm_target } from './setup.mjs';
+import {
+  buildGeckodriver,
+  chromedriver_path,
+  geckodriver_path,
+  locked,
+  setUp,
+  wasm_target,
+  tryWebKitGtk,
+} from './setup.mjs';
 
 /** Most that a browser should have to load before the first message shows: the core, compressed. */
 const budget_bytes = 560 * 1024;
@@ -42,6 +50,10 @@ function nodeTests(folder) {
   const paths = files.toSorted().map((file) => `${folder}/${file}`);
   return inTurn(() => stream(process.execPath, ['--test', '--test-concurrency=1', '--test-reporter=spec', ...paths]));
 }
+
+/** The runner takes the first driver that is named. Its own patience is 20 seconds for all tests of a file. */
+const browserTests = (driver) =>
+  wasmTests('WASM_BINDGEN_TEST_ONLY_WEB', { WASM_BINDGEN_TEST_TIMEOUT: '600', ...driver });
 
 const suites = [
   {
@@ -90,7 +102,13 @@ const suites = [
   {
     name: 'wasm-chromium',
     needs: 'runner',
-    run: () => wasmTests('WASM_BINDGEN_TEST_ONLY_WEB', { CHROMEDRIVER: chromedriver_path() }),
+    run: () => browserTests({ CHROMEDRIVER: chromedriver_path(), GECKODRIVER: undefined }),
+  },
+  {
+    name: 'wasm-firefox',
+    needs: 'runner',
+    browser: 'firefox',
+    run: () => browserTests({ GECKODRIVER: geckodriver_path() }),
   },
   {
     name: 'build',
@@ -102,7 +120,12 @@ const suites = [
   {
     name: 'types',
     needs: 'build',
-    run: () => inTurn(...['tsconfig.json', 'tsconfig.tests.json'].map((file) => () => bin('tsc', ['--project', file]))),
+    run: () =>
+      inTurn(
+        ...['tsconfig.json', 'tsconfig.tests.json', 'www/tsconfig.json'].map(
+          (file) => () => bin('tsc', ['--project', file]),
+        ),
+      ),
   },
   {
     name: 'lint',
@@ -111,6 +134,8 @@ const suites = [
       inTurn(
         () =>
           bin('oxlint', ['--type-aware', '--deny-warnings', 'js', 'tests/js', 'tests/browser', 'scripts', 'examples']),
+        // By itself: together, types of the one are looked up with the settings of the other.
+        () => bin('oxlint', ['--type-aware', '--deny-warnings', 'www']),
         () => bin('oxfmt', ['--check']),
       ),
   },
@@ -145,11 +170,13 @@ const suites = [
   {
     name: 'browser-firefox',
     needs: 'build',
+    browser: 'firefox',
     run: () => nodeTests('tests/browser/firefox'),
   },
   {
     name: 'webkitgtk',
     needs: 'build',
+    browser: 'webkitgtk',
     run: () => nodeTests('tests/browser/webkitgtk'),
   },
 ];
@@ -192,6 +219,8 @@ await main(async () => {
   const start_ms = performance.now();
   await setUp({ tests: true });
   if (chosen.some((suite) => suite.needs === 'runner')) await buildTool('wasm-bindgen-tools');
+  if (chosen.some((suite) => suite.browser === 'firefox')) await buildGeckodriver();
+  if (chosen.some((suite) => suite.browser === 'webkitgtk')) await tryWebKitGtk();
   const set_up_s = ((performance.now() - start_ms) / 1_000).toFixed(1);
 
   const results = [];

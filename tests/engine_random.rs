@@ -15,14 +15,14 @@ use random::{Counts, Mode, World};
 const ACTS: usize = 400;
 
 /// Runs histories and gives how often things happened in them.
-fn run(test: &str, mode: Mode, rounds: usize) -> Counts {
+fn run(test: &str, world: impl Fn(u64) -> World, rounds: usize) -> Counts {
     let _alone = crash::alone();
     let first = crash::number("CHATSTORE_SEED").unwrap_or(1);
     let rounds = crash::number("CHATSTORE_ROUNDS").unwrap_or(rounds);
     let mut counts = Counts::new();
     for seed in first..first + rounds {
         println!("CHATSTORE_SEED={seed} CHATSTORE_ROUNDS=1 cargo test --test engine_random {test}");
-        let mut world = World::new(seed as u64, mode);
+        let mut world = world(seed as u64);
         world.run(ACTS);
         for (what, count) in &world.counts {
             *counts.entry(what).or_default() += count;
@@ -49,7 +49,7 @@ fn expect_all(counts: &Counts, expected: &[&str]) {
 fn whatever_clients_call_each_answer_is_the_models() {
     let counts = run(
         "whatever_clients_call_each_answer_is_the_models",
-        Mode::Sound,
+        |seed| World::new(seed, Mode::Sound),
         80,
     );
     expect_all(
@@ -80,7 +80,7 @@ fn whatever_clients_call_each_answer_is_the_models() {
 fn whatever_the_disk_refuses_each_answer_stays_true() {
     let counts = run(
         "whatever_the_disk_refuses_each_answer_stays_true",
-        Mode::Faults,
+        |seed| World::new(seed, Mode::Faults),
         60,
     );
     expect_all(
@@ -100,8 +100,31 @@ fn whatever_the_disk_refuses_each_answer_stays_true() {
 fn whenever_it_crashes_what_was_answered_is_there_and_is_done_once() {
     let counts = run(
         "whenever_it_crashes_what_was_answered_is_there_and_is_done_once",
-        Mode::Crashes,
+        |seed| World::new(seed, Mode::Crashes),
         50,
     );
     expect_all(&counts, &["crash", "found again"]);
+}
+
+#[test]
+fn whoever_reads_again_what_has_changed_shows_what_is_there() {
+    let modes = [Mode::Sound, Mode::Faults, Mode::Crashes];
+    let counts = run(
+        "whoever_reads_again_what_has_changed_shows_what_is_there",
+        |seed| World::followed(seed, modes[seed as usize % modes.len()]),
+        60,
+    );
+    expect_all(
+        &counts,
+        &[
+            "sessions changed",
+            "a reply grew",
+            "anything changed",
+            "reopened",
+            "committed",
+            "rolled back",
+            "unknown",
+            "crash",
+        ],
+    );
 }

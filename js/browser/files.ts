@@ -38,7 +38,10 @@ export async function whyNoFiles(): Promise<string | undefined> {
 
 /** Why there is no file system for stores here; undefined where there is one. */
 export async function whyNoFolders(): Promise<string | undefined> {
-  if (typeof navigator.locks === 'undefined') return 'this page has no locks; it may not be a secure context';
+  if (!globalThis.isSecureContext) {
+    return 'the page is not from a secure origin; that is https, or this very machine';
+  }
+  if (typeof navigator.locks === 'undefined') return 'this browser has no locks for pages';
   if (typeof navigator.storage?.getDirectory !== 'function') return 'this browser has no file system for pages';
   try {
     await navigator.storage.getDirectory();

@@ -9,16 +9,16 @@
 import { Host } from '../host/host.js';
 import { isNewer, type Call } from '../host/protocol.js';
 import { serve, type Around } from '../host/serve.js';
-import { CoreFile, loadCore, type CoreOptions } from './core.js';
+import { CoreFile, type CoreOptions } from './core.js';
 import { StoreFiles } from './files.js';
 import type { Meeting } from './messages.js';
 import { clientChannel, folderIn, meetingChannel, pageLock } from './names.js';
-import { TabPort, WorkerPort, type EndingPort } from './ports.js';
+import { TabPort, WorkerPort } from './ports.js';
 
 /** What a leader is made of. */
 export interface LeaderOptions extends CoreOptions {
   path: string;
-  wasmUrl: string | undefined;
+  core: Promise<WebAssembly.Module>;
 }
 
 /** A host that clients of this page and of others reach. */
@@ -31,7 +31,10 @@ export interface Leader {
 
 /** A host on memory of its own, for one page. */
 export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
-  const core = new CoreFile(await loadCore(options.wasmUrl), options.path, undefined, coreOptions(options));
+  const core = new CoreFile(await options.core, options.path, undefined, {
+    ...coreOptions(options),
+    durability: 'memory',
+  });
   const host = new Host({
     openInstance: () => core.open(),
     discardInstance: () => {
@@ -51,7 +54,6 @@ export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
 
 /** Opens the files of a store and serves it. `onNewer` is called when a newer version wants to lead. */
 export async function lead(folder: string, options: LeaderOptions, onNewer: () => void): Promise<Leader> {
-  // The core is compiled while the files are opened.
   const [files, host] = await openHost(folder, options);
   const around = aroundReplacement(files);
   const tabs = new Tabs(folder, (port) => {
@@ -80,12 +82,9 @@ const coreOptions = ({ durability, pool, clientsMayReturn }: LeaderOptions): Cor
 });
 
 async function openHost(folder: string, options: LeaderOptions): Promise<[StoreFiles, Host]> {
-  const loading = loadCore(options.wasmUrl);
-  // Where the files fail, nobody else looks at it.
-  loading.catch(() => undefined);
   const files = await StoreFiles.open(folder);
   try {
-    const core = new CoreFile(await loading, options.path, files, coreOptions(options));
+    const core = new CoreFile(await options.core, options.path, files, coreOptions(options));
     const host = new Host({
       openInstance: () => core.open(),
       discardInstance: () => {
@@ -177,7 +176,7 @@ class Tabs {
   }
 
   /** A page that is gone has its lock no more. */
-  async #watch(page: string, ports: Set<EndingPort>): Promise<void> {
+  async #watch(page: string, ports: Set<TabPort>): Promise<void> {
     try {
       await navigator.locks.request(pageLock(this.#folder, page), { signal: this.#over.signal }, () => undefined);
     } catch {

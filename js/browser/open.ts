@@ -8,6 +8,7 @@
 import { Fault, checked, describe } from '../client/arguments.js';
 import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
+import { randomName } from '../client/ids.js';
 import { Link } from '../client/link.js';
 import { piecesOf, writeToStream } from '../client/pipes.js';
 import { readQueryRows, readTextAnywhere } from '../client/rows.js';
@@ -61,8 +62,9 @@ export class ChatStore extends ClientStore {
 
   /** What the store is and where it lies. The role is that of now: it changes when the tab that leads is closed. */
   override get info(): StoreInfo {
-    const { ephemeral, path, role } = this.#place;
-    return { backend: ephemeral ? 'memory' : 'opfs', ...this.#known, path, ephemeral, role, ...this.#room };
+    const { ephemeral, path, name, role } = this.#place;
+    const [backend, where] = ephemeral ? ['memory', name] : ['opfs', path];
+    return { ...this.#known, backend, path: where, ephemeral, role, ...this.#room };
   }
 
   /**
@@ -98,7 +100,7 @@ export class ChatStore extends ClientStore {
     const durability = name === MEMORY ? 'memory' : options.durability;
     const place = Place.at(name, { inMemory: durability === 'memory', durability, pool, wasmUrl, workerUrl });
     const link = new Link(place, {
-      name: crypto.randomUUID(),
+      name: randomName(),
       retries,
       onNotice: (type, message) => onEvent?.({ type, message }),
     });
@@ -170,12 +172,7 @@ export class ChatStore extends ClientStore {
     }
     expectFree('to', to, stores);
     return whileClosed(name, async () => {
-      const report = await salvageInWorker(workerUrl, {
-        t: 'salvage',
-        from,
-        to: into,
-        wasmUrl: wasmUrl === undefined ? undefined : String(wasmUrl),
-      });
+      const report = await salvageInWorker({ wasmUrl, workerUrl }, { t: 'salvage', from, to: into });
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
       return { ...(JSON.parse(report) as Omit<SalvageReport, 'path'>), path: to };
     });

@@ -9,6 +9,7 @@
 
 import { introduce } from '../client/connection.js';
 import { ChatStoreError } from '../client/errors.js';
+import { randomName } from '../client/ids.js';
 import type { Connector } from '../client/link.js';
 import type { Durability, PoolOptions, Role } from '../client/types.js';
 import type { Connection, ConnectionEvents, FromHost, ToHost } from '../host/protocol.js';
@@ -32,9 +33,6 @@ const FIRST_DELAY_MS = 1;
 const LAST_DELAY_MS = 50;
 
 const places = new Map<string, Place>();
-
-const absolute = (url: string | URL | undefined): string | undefined =>
-  url === undefined ? undefined : new URL(url, globalThis.location?.href).href;
 
 export class Place implements Connector {
   readonly lostCode = 'LEADER_UNRESPONSIVE';
@@ -145,20 +143,20 @@ export class Place implements Connector {
     }
     if (signal.aborted) return undefined;
     const worker = this.#work();
-    while (worker.standing === 'starting' && !signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop -- until it stands
-      await this.#change();
-    }
-    if (signal.aborted) return undefined;
+    const own = await worker.connect(events, name);
     if (worker.failure !== undefined) throw worker.failure;
-    if (worker.standing === 'leads') {
+    if (own !== undefined) {
+      while (worker.standing === 'starting') {
+        // oxlint-disable-next-line no-await-in-loop -- it says so by another channel, at the same time
+        await this.#change();
+      }
       this.role = 'owner';
       if (worker.reason !== undefined) {
         events.notice('ephemeral', `what is stored is gone when this page is closed: ${worker.reason}`);
       }
-      return worker.connect(events, name);
+      return own;
     }
-    if (worker.standing !== 'follows' || this.#folder === undefined) return undefined;
+    if (signal.aborted || worker.standing !== 'follows' || this.#folder === undefined) return undefined;
     this.#awaiting++;
     try {
       const connection = await this.#knock(worker, this.#folder, events, name, signal);
@@ -183,13 +181,12 @@ export class Place implements Connector {
     }
     const { durability, pool, wasmUrl, workerUrl } = this.#options;
     const worker = new StoreWorker(
-      workerUrl,
+      { wasmUrl, workerUrl },
       {
         t: 'start',
         folder: this.#folder,
         path: this.path,
-        lock: workerLock(this.#folder ?? MEMORY, crypto.randomUUID()),
-        wasmUrl: absolute(wasmUrl),
+        lock: workerLock(this.#folder ?? MEMORY, randomName()),
         durability,
         pool,
       },
@@ -255,7 +252,7 @@ export class Place implements Connector {
     meeting.addEventListener('message', (event: MessageEvent<Meeting>) => {
       if (event.data.t === 'leader') this.#leaderChanged();
     });
-    this.#page = crypto.randomUUID();
+    this.#page = randomName();
     this.#present = new Promise((present) => {
       void navigator.locks.request(pageLock(folder, this.#page), () => {
         present();
@@ -331,7 +328,7 @@ class KnockingPort extends TabPort {
   #hello: (ToHost & { t: 'hello' }) | undefined;
 
   constructor(folder: string, page: string, meeting: BroadcastChannel) {
-    const channel = crypto.randomUUID();
+    const channel = randomName();
     super(clientChannel(folder, channel));
     this.#channel = channel;
     this.#page = page;

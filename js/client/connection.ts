@@ -69,6 +69,9 @@ export function introduce(port: Port, hello: Hello, events: ConnectionEvents): P
         case 'notice':
           events.notice(message.notice, message.message);
           break;
+        case 'changed':
+          events.changed({ sessions: message.sessions, streaming: message.streaming, bots: message.bots });
+          break;
         case 'bye':
           // Nothing comes after it, and not every kind of channel tells of its end.
           closedInPeace = true;
@@ -123,6 +126,10 @@ class PortConnection implements Connection {
 
   ping(): void {
     this.#port.post({ t: 'ping' });
+  }
+
+  watch(on: boolean): void {
+    this.#port.post({ t: 'watch', on });
   }
 
   hold(held: boolean): void {

@@ -9,10 +9,11 @@
 
 import type { Call, Connection, ConnectionEvents } from '../host/protocol.js';
 import { MAX_TIMEOUT_MS, abortedError, patienceOf, type Patience, type Request } from './caller.js';
+import { Listeners, anything } from './changes.js';
 import { ChatStoreError, withCall } from './errors.js';
 import { readCount, readTextAnywhere } from './rows.js';
 import { Scope, beginVerb, endVerb, goneError, type ScopeKind } from './scope.js';
-import type { WriteOptions } from './types.js';
+import type { StoreChange, WriteOptions } from './types.js';
 
 /** Finds the host of a store, as often as it is lost. */
 export interface Connector {
@@ -65,6 +66,7 @@ export class Link implements ConnectionEvents {
   readonly #scopes = new Map<number, Scope>();
   /** Begins that nobody waits for any more: what they open is ended at once. */
   readonly #abandoned = new Map<number, ScopeKind>();
+  readonly #changes = new Listeners<[StoreChange]>();
   #connection: Connection | undefined;
   #connecting: AbortController | undefined;
   /** The way that was found has ended before this link had taken it. */
@@ -107,6 +109,17 @@ export class Link implements ConnectionEvents {
     return call.opened;
   }
 
+  /** Tells of every change from now on, by whomever, until the function that it gives is called. */
+  watch(listener: (change: StoreChange) => void): () => void {
+    this.#checkOpen();
+    const remove = this.#changes.add(listener);
+    if (this.#connection === undefined) this.#reconnect();
+    else if (this.#changes.size === 1) this.#connection.watch(true);
+    return () => {
+      if (remove() && this.#changes.size === 0) this.#connection?.watch(false);
+    };
+  }
+
   /** Rejects calls from now on, lets those that were made settle, and leaves the host. */
   close(): Promise<void> {
     this.#closed ??= this.#close();
@@ -114,6 +127,7 @@ export class Link implements ConnectionEvents {
   }
 
   async #close(): Promise<void> {
+    this.#changes.clear();
     if (!this.#isDrained()) {
       await new Promise<void>((resolve) => {
         this.#drained = resolve;
@@ -257,7 +271,10 @@ export class Link implements ConnectionEvents {
       connection = await this.#connector.connect(this, this.#options.name, trying.signal);
     } catch (error) {
       this.#connecting = undefined;
+      const nobodyWaited = this.#pending.size === 0;
       this.#rejectAll(error instanceof ChatStoreError ? error : new ChatStoreError('INTERNAL', String(error)));
+      // Whoever looks, on being told, learns why nothing more would be told.
+      if (nobodyWaited) this.#changes.tell(anything());
       return;
     }
     this.#connecting = undefined;
@@ -275,10 +292,14 @@ export class Link implements ConnectionEvents {
     this.#heardMs = performance.now();
     this.#held = false;
     this.#updateHold();
+    // Before anything is read, so that what is read and what is told leave no gap between them.
+    if (this.#changes.size > 0) connection.watch(true);
     for (const call of this.#pending.values()) {
       if (this.#connection !== connection) return;
       this.#sendWaiting(connection, call);
     }
+    // What others did while there was no way may never be told.
+    this.#changes.tell(anything());
   }
 
   #rejectAll(error: ChatStoreError): void {
@@ -318,6 +339,11 @@ export class Link implements ConnectionEvents {
   /** @internal An event of the connection. */
   notice(notice: string, message: string): void {
     this.#options.onNotice?.(notice, message);
+  }
+
+  /** @internal An event of the connection. */
+  changed(change: StoreChange): void {
+    this.#changes.tell(change);
   }
 
   /** @internal An event of the connection. */

@@ -11,14 +11,17 @@ import { ChatStoreError } from './errors.js';
 import type { Link } from './link.js';
 import type { ReadText } from './rows.js';
 import * as shapes from './shapes.js';
+import { Live } from './live.js';
 import { runSnapshot, type ReadApi } from './snapshot.js';
 import { runTransaction, type Transaction } from './transaction.js';
 import type {
   CallOptions,
   JobOptions,
+  LiveQuery,
   ReplaceReport,
   SnapshotOptions,
   Stats,
+  StoreChange,
   StoreInfo,
   TransactionOptions,
   VerifyReport,
@@ -138,6 +141,72 @@ export abstract class ChatStore extends Verbs {
     const leaseMs = options.leaseMs ?? DEFAULT_LEASE_MS;
     const scope = await this.#link.begin('snapshot', leaseMs, patienceOf(options), true);
     return runSnapshot(scope, this.#readText, run);
+  }
+
+  /**
+   * Calls back after commits, of this handle, of others and of other processes: never before a change is as safe
+   * as the store's durability says. The first change is told at once, those that follow it within 16 ms
+   * together. One that names nothing (`sessions: null`) comes where too much has changed to be named, and
+   * where the process that owns the file was lost, since something may have been missed.
+   *
+   * Gives a function that ends it. After `close` nothing is told. What a listener throws does not disturb the
+   * others: it is thrown again by itself, as an uncaught exception. In Node a subscription does not keep the
+   * process alive.
+   *
+   * Errors, thrown at once: `STORE_CLOSED`.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const changes = []
+   * const unsubscribe = store.subscribe((change) => changes.push(change))
+   * const { id } = await store.sessions.create()
+   * assert.deepEqual(changes, [{ sessions: [id], streaming: [], bots: false }])
+   * unsubscribe()
+   * await store.close()
+   * ```
+   */
+  subscribe(listener: (change: StoreChange) => void): () => void {
+    checkArgument('listener', shapes.callback, listener);
+    return this.#link.watch(listener);
+  }
+
+  /**
+   * What a callback reads, kept up to date while anybody subscribes to it: it is run again after each change
+   * that touches what it has read, by whomever, one run after the other. A reply under way is seen to grow.
+   * `messages.list`, `get` and the like of a session depend on that session, `sessions.list` on the rows
+   * of all, `search`, `query` and the messages of a bot on everything. Each read sees the state of its own
+   * time; where they do not fit together, the next run is on its way.
+   *
+   * What the callback rejects with is the query's `error`, until a later run succeeds; it runs again with the
+   * next change. After `close` nothing is read any more.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * const messages = store.live((view) => view.messages.list({ sessionId }))
+   * const shown = await new Promise((resolve) => {
+   *   const unsubscribe = messages.subscribe(() => {
+   *     if (messages.value.items.length === 0) return
+   *     unsubscribe()
+   *     resolve(messages.value.items.map((message) => message.content))
+   *   })
+   *   void store.messages.add({ sessionId, role: 'user', content: 'Hello!' })
+   * })
+   * assert.deepEqual(shown, ['Hello!'])
+   * await store.close()
+   * ```
+   *
+   * In React: `useSyncExternalStore(messages.subscribe, () => messages.value)`.
+   */
+  live<T>(read: (view: ReadApi) => Promise<T> | T): LiveQuery<T> {
+    checkArgument('callback', shapes.callback, read);
+    return new Live(storeCaller(this.#link, this.#readText), (listener) => this.#link.watch(listener), read);
   }
 
   /**

@@ -406,6 +406,35 @@ export interface StoreEvent {
   message: string;
 }
 
+/**
+ * What commits have changed. More may be named than has changed, never less. Commits that follow each other
+ * closely come as one change.
+ */
+export interface StoreChange {
+  /** Ids of the sessions that changed, or whose messages did, at most 64; null: any may have. */
+  readonly sessions: readonly string[] | null;
+  /**
+   * Ids of further sessions, in which a reply under way has grown and nothing else changed: what
+   * `sessions.get` and `sessions.list` give is the same.
+   */
+  readonly streaming: readonly string[];
+  /** Whether bots changed. */
+  readonly bots: boolean;
+}
+
+/** What a read gives, kept up to date; see `live`. */
+export interface LiveQuery<T> {
+  /** What was read last; undefined until the first read has ended. The same object until it is read again. */
+  readonly value: T | undefined;
+  /** What the last read rejected with; undefined where it did not. `value` stays meanwhile. */
+  readonly error: unknown;
+  /**
+   * Calls back each time that `value` or `error` is new, until the function that it gives is called. The
+   * first who subscribes starts the query, and with the last one it stops. Needs no `this`.
+   */
+  readonly subscribe: (onChange: () => void) => () => void;
+}
+
 /** The connections that snapshots and `iterate` read from. */
 export interface PoolOptions {
   /** Connections that stay open when nobody uses them: default 5. */

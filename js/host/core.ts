@@ -5,6 +5,7 @@
  */
 
 import { ChatStoreError, fromPlain, isPlainError, type PlainError } from '../client/errors.js';
+import type { StoreChange } from '../client/types.js';
 
 /** Is told what has happened in the core, within `take`, and must not call the core meanwhile. */
 export interface CoreSink {
@@ -12,6 +13,8 @@ export interface CoreSink {
   replied(call: number, reply: Uint8Array): void;
   failed(call: number, error: PlainError): void;
   lost(client: number, scope: number, error: PlainError): void;
+  /** What was committed since the last time, where anybody watches. */
+  changed(sessions: string[] | undefined, streaming: string[], bots: boolean): void;
   noticed(kind: string, message: string): void;
 }
 
@@ -19,6 +22,7 @@ export interface CoreSink {
 export type CoreEvent =
   | { call: number; reply: Uint8Array | undefined; error: PlainError | undefined }
   | { client: number; scope: number; lost: PlainError }
+  | { change: StoreChange }
   | { notice: string; message: string };
 
 /** Keeps what it is told until it is asked. */
@@ -37,6 +41,10 @@ export class CoreEvents implements CoreSink {
     this.#events.push({ client, scope, lost: error });
   }
 
+  changed(sessions: string[] | undefined, streaming: string[], bots: boolean): void {
+    this.#events.push({ change: { sessions: sessions ?? null, streaming, bots } });
+  }
+
   noticed(kind: string, message: string): void {
     this.#events.push({ notice: kind, message });
   }
@@ -52,6 +60,8 @@ export class CoreEvents implements CoreSink {
 export interface CoreInstance {
   connect(client: number, name: string): void;
   disconnect(nowMs: number, client: number): void;
+  /** Whether anybody wants to be told of changes; at first nobody does. */
+  watch(on: boolean): void;
   /** The reply where it could be given at once; undefined where the call waits for `step`. */
   submit(
     nowMs: number,

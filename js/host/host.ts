@@ -10,6 +10,8 @@
 import { MAX_TIMEOUT_MS } from '../client/caller.js';
 import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
 import { readCount, readTextAnywhere } from '../client/rows.js';
+import { anything, merged } from '../client/changes.js';
+import type { StoreChange } from '../client/types.js';
 import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
 import type { Call, Connection, ConnectionEvents } from './protocol.js';
 
@@ -45,6 +47,8 @@ const CLOSE_GRACE_MS = 1_000;
 const FIRST_STEP_MS = 100;
 /** How long calls of this thread may follow each other before others get their turn. */
 const TURN_MS = 10;
+/** How close changes may follow each other: no screen shows more of them. */
+const BETWEEN_CHANGES_MS = 16;
 const soon = Promise.resolve();
 /** A number that the core gives to no scope. */
 const NO_SCOPE = 0xffff_ffff;
@@ -69,6 +73,11 @@ export class Host {
   #planned: 'soon' | 'now' | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerMs = Infinity;
+  #isWatched = false;
+  /** What was committed and not told yet. */
+  #change: StoreChange | undefined;
+  #changeTimer: ReturnType<typeof setTimeout> | undefined;
+  #toldMs = -Infinity;
   /** When the event loop was known to have turned. */
   #turnedMs = performance.now();
   #turn: Promise<void> | undefined;
@@ -96,6 +105,7 @@ export class Host {
       events,
       here: options.remote !== true,
       held: false,
+      watches: false,
       scopes: new Map(),
     };
     this.#open().connect(number, name);
@@ -109,6 +119,9 @@ export class Host {
       },
       ping: () => {
         events.alive();
+      },
+      watch: (on) => {
+        this.#watch(seat, on);
       },
       hold: (held) => {
         seat.held = held;
@@ -139,6 +152,7 @@ export class Host {
   async #close(): Promise<void> {
     await this.#settle();
     clearTimeout(this.#timer);
+    clearTimeout(this.#changeTimer);
     const instance = this.#instance;
     this.#instance = undefined;
     try {
@@ -187,6 +201,7 @@ export class Host {
       const instance = this.#environment.openInstance();
       this.#instance = instance;
       for (const seat of this.#seats.values()) instance.connect(seat.number, seat.name);
+      if (this.#isWatched) instance.watch(true);
       // What clients of a former host have left may be waiting for its time.
       this.#wakeAt(performance.now() + FIRST_STEP_MS);
       return instance;
@@ -296,6 +311,7 @@ export class Host {
   #disconnect(seat: Seat): void {
     if (!this.#seats.delete(seat.number)) return;
     for (const [id, waiting] of this.#waiting) if (waiting.seat === seat) this.#waiting.delete(id);
+    this.#watch(seat, false);
     seat.scopes.clear();
     if (this.#ended === undefined && this.#instance !== undefined) {
       this.#guarded((instance) => {
@@ -305,6 +321,16 @@ export class Host {
     }
     this.#settled?.();
     this.#refTimer();
+  }
+
+  #watch(seat: Seat, on: boolean): void {
+    seat.watches = on;
+    const isWatched = on || [...this.#seats.values()].some(({ watches }) => watches);
+    if (isWatched === this.#isWatched) return;
+    this.#isWatched = isWatched;
+    this.#guarded((instance) => {
+      instance.watch(isWatched);
+    });
   }
 
   /** Has the core stepped once for all that is submitted until then. */
@@ -374,6 +400,8 @@ export class Host {
   #deliver(event: CoreEvent): void {
     if ('notice' in event) {
       for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.message);
+    } else if ('change' in event) {
+      this.#changed(event.change);
     } else if ('lost' in event) {
       const seat = this.#seats.get(event.client);
       seat?.scopes.delete(event.scope);
@@ -387,6 +415,29 @@ export class Host {
       this.#answer(waiting, event.reply, event.error === undefined ? undefined : toError(event.error));
     }
   }
+
+  /** Tells of a change at once where the last one is some time ago, else together with those that follow. */
+  #changed(change: StoreChange): void {
+    this.#change = this.#change === undefined ? change : merged(this.#change, change);
+    if (this.#changeTimer !== undefined) return;
+    const waitMs = this.#toldMs + BETWEEN_CHANGES_MS - performance.now();
+    if (waitMs <= 0) {
+      this.#tellChange();
+      return;
+    }
+    this.#changeTimer = setTimeout(this.#tellChange, waitMs);
+    // Whoever waits for a change keeps the process alive by something else.
+    if (typeof this.#changeTimer === 'object') this.#changeTimer.unref();
+  }
+
+  readonly #tellChange = (): void => {
+    this.#changeTimer = undefined;
+    const change = this.#change;
+    if (change === undefined) return;
+    this.#change = undefined;
+    this.#toldMs = performance.now();
+    for (const seat of this.#seats.values()) if (seat.watches) seat.events.changed(change);
+  };
 
   #answer(waiting: Waiting, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void {
     const { seat, call } = waiting;
@@ -456,6 +507,8 @@ export class Host {
     const waiting = this.#takeWaiting();
     this.#endScopes(error, [...this.#seats.values()]);
     for (const each of waiting) this.#sendAgain(each, error, mayHaveRun);
+    // It may have committed what it did not tell any more.
+    if (this.#isWatched) this.#changed(anything());
   }
 
   #sendAgain(waiting: Waiting, error: ChatStoreError, mayHaveRun: boolean): void {
@@ -503,6 +556,8 @@ interface Seat {
   /** In this thread: it neither loses the host nor is lost by it. */
   here: boolean;
   held: boolean;
+  /** It wants to be told of changes. */
+  watches: boolean;
   scopes: Map<number, 'transaction' | 'snapshot'>;
 }
 

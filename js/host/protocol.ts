@@ -7,6 +7,7 @@
  */
 
 import { ChatStoreError, isPlainError, type PlainError } from '../client/errors.js';
+import type { StoreChange } from '../client/types.js';
 
 /** Both sides must speak the same one. */
 export const PROTOCOL = 1;
@@ -38,6 +39,7 @@ export type ToHost =
   | ({ t: 'call' } & Call)
   | { t: 'cancel'; call: number }
   | { t: 'ping' }
+  | { t: 'watch'; on: boolean }
   | { t: 'bye' };
 
 /** From a host to one of its clients. In `lost`, scope 0 means every scope of this client. */
@@ -47,6 +49,7 @@ export type FromHost =
   | { t: 'reply'; call: number; reply?: Uint8Array; error?: PlainError }
   | { t: 'lost'; scope: number; error: PlainError }
   | { t: 'notice'; notice: string; message: string }
+  | ({ t: 'changed' } & StoreChange)
   | { t: 'pong' }
   | { t: 'bye' };
 
@@ -75,6 +78,8 @@ export interface Connection {
   cancel(call: number): void;
   /** Asks for a sign of life. */
   ping(): void;
+  /** Asks to be told of changes from now on; or no longer. At first nobody is. */
+  watch(on: boolean): void;
   /** Keeps the process alive, for something waits for an answer; or no longer. */
   hold(held: boolean): void;
   close(): void;
@@ -85,6 +90,8 @@ export interface ConnectionEvents {
   reply(call: number, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void;
   lost(scope: number, error: ChatStoreError): void;
   notice(notice: string, message: string): void;
+  /** What was committed since the last time, by whomever. */
+  changed(change: StoreChange): void;
   /** Anything at all has come. */
   alive(): void;
   /**
@@ -114,6 +121,8 @@ const isName = (value: unknown): value is string =>
   typeof value === 'string' && value !== '' && value.length <= MAX_NAME;
 const isObject = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 const isAbsentOr = (value: unknown, holds: (value: unknown) => boolean): boolean => value === undefined || holds(value);
+const isTexts = (value: unknown): value is string[] =>
+  Array.isArray(value) && value.every((each) => typeof each === 'string');
 const isBytes = (value: unknown): value is Uint8Array => value instanceof Uint8Array;
 
 /** A message of a client; throws where it is none. */
@@ -141,6 +150,8 @@ function isToHost(message: Record<string, unknown>): message is ToHost & Record<
       return isCall(message);
     case 'cancel':
       return isCount(message['call']);
+    case 'watch':
+      return typeof message['on'] === 'boolean';
     case 'ping':
     case 'bye':
       return true;
@@ -179,6 +190,12 @@ function isFromHost(message: Record<string, unknown>): message is FromHost & Rec
       return isCount(message['scope']) && isPlainError(message['error']);
     case 'notice':
       return isName(message['notice']) && typeof message['message'] === 'string';
+    case 'changed':
+      return (
+        (message['sessions'] === null || isTexts(message['sessions'])) &&
+        isTexts(message['streaming']) &&
+        typeof message['bots'] === 'boolean'
+      );
     default:
       return false;
   }

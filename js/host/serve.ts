@@ -76,6 +76,9 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome, around?: Aro
         notice: (notice, message) => {
           if (!over) port.post({ t: 'notice', notice, message });
         },
+        changed: (change) => {
+          if (!over) port.post({ t: 'changed', ...change });
+        },
         alive: () => {
           if (!over) port.post({ t: 'pong' });
         },
@@ -140,6 +143,8 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome, around?: Aro
         run(message);
       } else if (message.t === 'cancel') {
         connection.cancel(message.call);
+      } else if (message.t === 'watch') {
+        connection.watch(message.on);
       } else {
         connection.ping();
       }

@@ -5,11 +5,11 @@
  * how the owner of a file is found.
  */
 
-import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs';
 import { Fault, checked, describe } from '../client/arguments.js';
 import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
+import { randomName } from '../client/ids.js';
 import { Link } from '../client/link.js';
 import { readQueryRows } from '../client/rows.js';
 import { backupOptions, openOptions, replaceOptions } from '../client/shapes.js';
@@ -90,7 +90,7 @@ export class ChatStore extends ClientStore {
     if (inMemory) checkNoFile(file);
     const place = Place.at(file, { inMemory, worker, durability, pool });
     const link = new Link(place, {
-      name: randomUUID(),
+      name: randomName(),
       retries,
       onNotice: (type, message) => onEvent?.({ type, message }),
     });

@@ -11,6 +11,7 @@ use rsqlite_vfs::{OsCallback, VfsErrorCode};
 use rusqlite::OpenFlags;
 use rusqlite::config::DbConfig;
 
+use super::changes::Changes;
 use super::options::{Durability, Info};
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
@@ -33,6 +34,7 @@ pub(super) struct File {
     pub(super) durability: Durability,
     /// When the file was changed last before it was opened; none where that is not known.
     pub(super) found_modified_ms: Option<i64>,
+    pub(super) changes: Changes,
     read_deadline: ReadDeadline,
 }
 
@@ -64,6 +66,7 @@ impl File {
             path: path.to_owned(),
             durability,
             found_modified_ms,
+            changes: Changes::default(),
             read_deadline: ReadDeadline::default(),
         })
     }
@@ -103,6 +106,7 @@ impl File {
         let mut writer = self.open(OpenFlags::SQLITE_OPEN_CREATE, WRITER_CACHE_KIB)?;
         // Reads within a transaction run on it. No write has a deadline.
         self.read_deadline.watch(&mut writer)?;
+        self.changes.follow(&mut writer)?;
         schema::prepare(&writer, &self.path)?;
         if recovers {
             // A former owner may have written and not flushed it: seen is not yet kept.

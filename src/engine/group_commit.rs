@@ -144,7 +144,9 @@ impl<C: Collect> Engine<C> {
             self.roll_back_writer();
             return Err(self.judge(error));
         }
-        self.note_epoch();
+        if !nothing_to_keep {
+            self.note_commit();
+        }
         self.counters.groups += 1;
         self.counters.grouped_calls += results.len() as u64;
         Ok(Some(results))
@@ -184,7 +186,7 @@ impl<C: Collect> Engine<C> {
             });
             let error = match result {
                 Ok(value) => {
-                    self.note_epoch();
+                    self.note_commit();
                     return Ok(value);
                 }
                 Err(error) => self.judge(error),
@@ -210,6 +212,7 @@ impl<C: Collect> Engine<C> {
             return Err(error.clone());
         }
         self.connections()?;
+        self.file.changes.begin();
         self.execute("BEGIN IMMEDIATE")
     }
 
@@ -235,8 +238,10 @@ impl<C: Collect> Engine<C> {
         result
     }
 
-    /// After a commit: what wrote the epoch may have been taken back while the rest was kept.
-    pub(super) fn note_epoch(&mut self) {
+    /// After a commit: what it changed is to be told. What wrote the epoch may have been taken back while
+    /// the rest was kept.
+    pub(super) fn note_commit(&mut self) {
+        self.file.changes.commit();
         self.epoch_is_written = self.epoch_is_written
             || self
                 .writer()

@@ -14,6 +14,7 @@
 //! - Nothing waits in SQLite. Everything that waits has a deadline.
 
 mod call;
+mod changes;
 mod connections;
 mod direct;
 mod group_commit;
@@ -280,9 +281,12 @@ impl<C: Collect> Engine<C> {
         next_ms.is_finite().then_some(next_ms)
     }
 
-    /// What happened since the last time, in order.
+    /// What happened since the last time, in order; first what has changed, where anybody
+    /// [watches](Self::watch).
     pub fn take(&mut self) -> Vec<Event<C>> {
-        std::mem::take(&mut self.events)
+        let mut events: Vec<_> = self.changed().map(Event::Changed).into_iter().collect();
+        events.append(&mut self.events);
+        events
     }
 
     /// Takes a call that waits out of its queue. One that was run, or is running, is left alone.
@@ -405,6 +409,8 @@ impl<C: Collect> Engine<C> {
     fn connections(&mut self) -> Result<&Connections> {
         if self.connections.is_none() {
             self.connections = Some(self.file.connect()?);
+            // What is found now may be more than what was there.
+            self.file.changes.anything();
         }
         self.connections.as_ref().ok_or_else(|| {
             Error::new(

@@ -39,6 +39,7 @@ impl<C: Collect> Engine<C> {
             connections.keep_log();
         }
         self.counters.reopened += 1;
+        self.file.changes.anything();
         let mut result = Err(cause.clone());
         for _ in 0..REOPENINGS {
             result = self.file.connect().map(|connections| {

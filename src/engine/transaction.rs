@@ -129,7 +129,7 @@ impl<C: Collect> Engine<C> {
             .and_then(|()| self.execute("COMMIT"));
         let Err(error) = committed else {
             self.scopes.transaction = None;
-            self.note_epoch();
+            self.note_commit();
             return Ok(());
         };
         let error = self.judge(error);

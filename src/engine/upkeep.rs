@@ -185,6 +185,9 @@ impl<C: Collect> Engine<C> {
                 let _ = self.file.storage.delete(&not_kept, false);
             }
             let result = self.go_on_replacing(client, job, keep.unwrap_or(&not_kept), finish);
+            if finish {
+                self.file.changes.anything();
+            }
             if !matches!(result, Ok(Progress::Working { .. })) {
                 self.give_up_replacement();
             }

@@ -13,6 +13,7 @@ pub mod schema;
 pub mod search;
 pub mod sessions;
 pub mod streams;
+pub mod touched;
 
 use rusqlite::{Connection, OptionalExtension, Params, Row};
 

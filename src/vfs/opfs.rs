@@ -17,6 +17,7 @@ use js_sys::{Array, Map, Object};
 use rsqlite_vfs::{OsCallback, VfsError, VfsErrorCode, VfsResult};
 use wasm_bindgen::prelude::*;
 
+use super::figures::as_u64;
 use super::javascript::{absurd, checked_count, checked_size, described, position, text_of};
 use super::os::SystemOs;
 use super::storage::{OpenMode, RawFile, Storage};
@@ -147,7 +148,7 @@ impl OpfsStorage {
                 break;
             }
             copy.write_at(&piece[..count], done, path)?;
-            done += count as u64;
+            done += as_u64(count);
         }
         slot.is_spare.set(true);
         copy.is_spare.set(false);
@@ -226,7 +227,7 @@ impl Storage for OpfsStorage {
 /// One file behind its handle.
 struct Slot {
     handle: RefCell<Handle>,
-    /// Made once: an object for each call would cost more than its own part of the call.
+    /// One for all calls, which saves making it each time.
     at: At,
     is_spare: Cell<bool>,
     spares: Array,
@@ -245,13 +246,16 @@ impl Slot {
         while done < buffer.len() {
             let rest = &mut buffer[done..];
             let length = rest.len();
-            self.at.set_at(position(offset_bytes, done, code)?);
-            let read = self.handle.borrow().read(rest, &self.at);
-            let count = read.map_err(|error| failed(code, "read", path, &error))?;
+            let at = position(offset_bytes, done, code)?;
+            self.at.set_at(at);
+            let handle = self.handle.borrow();
+            let failed = |error| failed(code, "read", path, &error);
+            let count = handle.read(rest, &self.at).map_err(failed)?;
             match checked_count(count, length) {
-                Some(0) => break,
-                Some(count) => done += count,
-                None => return Err(absurd(code, "read", path, count, length)),
+                // Firefox gives what it has of a read that fails, and says nothing.
+                Some(0) if handle.get_size().map_err(failed)? <= at => break,
+                Some(count) if count > 0 => done += count,
+                _ => return Err(absurd(code, "read", path, count, length)),
             }
         }
         Ok(done)
@@ -357,7 +361,7 @@ fn cannot_open(path: &str, what: &str) -> VfsError {
 fn failed(code: VfsErrorCode, operation: &str, path: &str, error: &JsValue) -> VfsError {
     let name = text_of(error, "name");
     let code = match name.as_deref() {
-        Some("QuotaExceededError" | "NS_ERROR_FILE_NO_DEVICE_SPACE") => VfsErrorCode::Full,
+        Some("QuotaExceededError") => VfsErrorCode::Full,
         _ => code,
     };
     described(code, operation, path, name.as_deref(), error)

@@ -37,6 +37,10 @@ extern "C" {
     #[wasm_bindgen(method, structural)]
     fn lost(this: &Sink, client: u32, scope: u32, error: JsValue);
 
+    /// What was committed since the last time; undefined `sessions`: any may have changed.
+    #[wasm_bindgen(method, structural)]
+    fn changed(this: &Sink, sessions: Option<Vec<String>>, streaming: Vec<String>, bots: bool);
+
     /// Something that concerns everybody.
     #[wasm_bindgen(method, structural)]
     fn noticed(this: &Sink, kind: &str, message: &str);
@@ -85,6 +89,11 @@ impl Instance {
         self.engine()
             .map(|engine| engine.disconnect(now_ms, client))
             .map_err(thrown)
+    }
+
+    /// Whether anybody wants to be told of changes; at first nobody does.
+    pub fn watch(&mut self, on: bool) -> std::result::Result<(), JsValue> {
+        self.engine().map(|engine| engine.watch(on)).map_err(thrown)
     }
 
     /// Takes in a call. Gives the packed reply where it could be answered at once, nothing where it
@@ -187,6 +196,7 @@ fn tell(sink: &Sink, event: Event<rows::Messages>) {
             scope,
             error,
         } => sink.lost(client, scope, thrown(error)),
+        Event::Changed(change) => sink.changed(change.sessions, change.streaming, change.bots),
         Event::Notice { kind, message } => sink.noticed(kind, &message),
     }
 }

@@ -24,10 +24,11 @@ const call = {
   firstSentMs: 1_700_000_000_000,
 };
 const messages = [
-  { t: 'hello', protocol: 1, name: 'me', token: 'secret' },
+  { t: 'hello', protocol: 1, schema: 1, name: 'me', token: 'secret' },
   call,
   { t: 'cancel', call: 7 },
   { t: 'ping' },
+  { t: 'watch', on: true },
   { t: 'bye' },
 ];
 const answers = [
@@ -37,6 +38,8 @@ const answers = [
   { t: 'reply', call: 7, error: { code: 'NOT_FOUND', message: 'none', details: { id: 'x' } } },
   { t: 'lost', scope: 3, error: { code: 'TRANSACTION_LOST', message: 'over' } },
   { t: 'notice', notice: 'reopened', message: 'again' },
+  { t: 'changed', sessions: ['s', 't'], streaming: ['u'], bots: false },
+  { t: 'changed', sessions: null, streaming: [], bots: true },
   { t: 'pong' },
   { t: 'bye' },
 ];
@@ -103,10 +106,23 @@ test('what is no message of the protocol is an error with a code', () => {
     { ...call, firstSentMs: 'now' },
     { t: 'hello', protocol: '1', name: 'me' },
     { t: 'cancel', call: '7' },
+    { t: 'watch' },
+    { t: 'watch', on: 1 },
   ];
   for (const message of wrong)
     assert.throws(() => checkToHost(message), { name: 'ChatStoreError', code: 'VERSION_MISMATCH' });
-  for (const message of [...wrong, { t: 'reply', call: 1 }, { t: 'lost', scope: 1, error: {} }]) {
+  const change = { t: 'changed', sessions: ['s'], streaming: [], bots: false };
+  const answers_wrong = [
+    { t: 'reply', call: 1 },
+    { t: 'lost', scope: 1, error: {} },
+    { t: 'changed' },
+    { ...change, sessions: undefined },
+    { ...change, sessions: [7] },
+    { ...change, sessions: 's' },
+    { ...change, streaming: null },
+    { ...change, bots: 0 },
+  ];
+  for (const message of [...wrong, ...answers_wrong]) {
     assert.throws(() => checkFromHost(message), { name: 'ChatStoreError', code: 'VERSION_MISMATCH' });
   }
 });

@@ -28,6 +28,7 @@ const trap = () => {
 /** A core that notes what it is asked: reads are answered at once, writes by the next step. */
 function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = () => undefined } = {}) {
   const log = [];
+  const changes = [];
   const counts = { opened: 0, discarded: 0, released: 0 };
   const host = new Host({
     openInstance() {
@@ -37,6 +38,7 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
       return {
         connect: (client) => log.push(`connect ${client}`),
         disconnect: (_, client) => log.push(`disconnect ${client}`),
+        watch: (on) => log.push(on ? 'watch' : 'watch no more'),
         submit(now_ms, call, client, scope, verb, deadline_ms, args, rows, operation_id, attempt) {
           log.push(`${client} ${verb}${scope === 0 ? '' : ` in ${scope}`}${attempt > 1 ? ` again` : ''}`);
           const reply = verbs[verb]?.(attempt);
@@ -59,6 +61,7 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
           return undefined;
         },
         take(sink) {
+          for (const session of changes.splice(0)) sink.changed([session], [], false);
           for (const { call, reply, error } of events) {
             if (error === undefined) sink.replied(call, reply);
             else sink.failed(call, error);
@@ -75,7 +78,7 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
     replaceable,
     strangerSeen,
   });
-  return { host, log, counts };
+  return { host, log, counts, changes };
 }
 
 let last_call = 0;
@@ -99,6 +102,7 @@ function join(host, options) {
       told.push(error === undefined ? 'reply' : `${error.code} ${error.outcome ?? ''}`.trim()),
     lost: (scope, error) => told.push(`lost ${scope} ${error.code}`),
     notice: (notice) => told.push(notice),
+    changed: ({ sessions, bots }) => told.push(`changed ${sessions ?? 'anything'}${bots ? ' and bots' : ''}`),
     alive: () => told.push('alive'),
     gone: () => told.push('gone'),
   };
@@ -277,4 +281,49 @@ test('a client elsewhere begins nothing new with a host that closes, and ends wh
     ['connect 1', '1 tx.begin', '1 add in 3', '1 tx.commit in 3', 'close', 'free'],
   );
   assert.deepEqual(told, ['gone']);
+});
+
+test('changes are told to those who watch, at once and then together, and the core is asked for them while anybody does', async () => {
+  const { host, log, changes } = paperHost();
+  const [one, two] = [join(host), join(host, { remote: true })];
+  const write = async (session) => {
+    changes.push(session);
+    one.connection.send(call('add'));
+    await turn();
+  };
+  two.connection.watch(true);
+  one.connection.watch(true);
+  one.connection.watch(false);
+  await write('a');
+  assert.deepEqual([one.told, two.told], [['reply'], ['changed a']]);
+  for (let i = 0; i < 300; i++) await write(i < 299 ? 'b' : 'c');
+  for (let turns = 0; turns < 1_000_000 && !two.told.at(-1).endsWith('c'); turns++) await turn();
+  assert.equal(new Set(two.told.join().split(/[ ,]/)).size, 4, two.told.join());
+  assert.ok(two.told.length < 150, `${two.told.length} changes`);
+  two.connection.close();
+  assert.deepEqual(
+    log.filter((line) => line.startsWith('watch')),
+    ['watch', 'watch no more'],
+  );
+});
+
+test('who watches a core that dies is told that anything may have changed, and the next core is asked too', async () => {
+  let traps = 1;
+  const { host, log } = paperHost({ steps: { add: () => traps-- > 0 && trap() } });
+  const { connection, told } = join(host);
+  connection.watch(true);
+  connection.send(call('add', { operationId: 'me:1' }));
+  await turn();
+  assert.deepEqual(told, ['reply', 'changed anything and bots']);
+  assert.deepEqual(log, [
+    'connect 1',
+    'watch',
+    '1 add',
+    'step 1',
+    'connect 1',
+    'watch',
+    '1 add again',
+    'step 1',
+    'step 0',
+  ]);
 });

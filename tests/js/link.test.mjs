@@ -29,6 +29,8 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
   let current;
   const connector = {
     awaitsOwner: true,
+    lostCode: 'OWNER_UNRESPONSIVE',
+    ownerName: 'the owner',
     released: 0,
     connect(events) {
       owner++;
@@ -53,6 +55,7 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
           answer({ verb: 'ping' }, { events, lose });
         },
         hold: (held) => log.push({ owner: here, verb: held ? 'hold' : 'let go' }),
+        watch: (on) => log.push({ owner: here, verb: on ? 'watch' : 'watch no more' }),
         close: () => (connection.closed = true),
       };
       const lose = (closed = false) => {
@@ -77,6 +80,11 @@ const lost_at_d = (call, { lose, reply }) => {
 };
 /** Closes in peace at each call. */
 const closing = (_, { lose }) => void setImmediate(() => lose(true));
+/** Answers a and is lost at b. */
+const lost_at_b = (call, { lose, reply }) => {
+  if (call.verb === 'a') queueMicrotask(() => reply());
+  if (call.verb === 'b') setImmediate(() => lose());
+};
 const write = (verb) => ({ verb, write: true });
 const read = (verb) => ({ verb, write: false });
 const silent = () => undefined;
@@ -140,6 +148,8 @@ test('a host that is lost as it is found is looked for again', async () => {
   let lost = 0;
   const connector = {
     awaitsOwner: false,
+    lostCode: 'OWNER_UNRESPONSIVE',
+    ownerName: 'the owner',
     async connect(events) {
       const connection = {
         remote: true,
@@ -307,4 +317,61 @@ test('what waits keeps the process alive, and nothing else does', async () => {
     log.map(({ verb }) => verb),
     ['hold', 'add', 'let go', 'hold', 'add', 'let go'],
   );
+});
+
+test('who watches asks each owner for changes, before anything else, and hears of what it may have missed', async () => {
+  const { link, log } = paperLink([lost_at_b, prompt, prompt]);
+  await link.call(write('a'), {});
+  const told = [];
+  const [end, other] = [link.watch((change) => told.push(change)), link.watch(() => undefined)];
+  assert.deepEqual(told, []);
+  const calling = link.call(write('b'), {});
+  await calling;
+  assert.deepEqual(told, [{ sessions: null, streaming: [], bots: true }]);
+  other();
+  end();
+  end();
+  assert.deepEqual(
+    log.filter(({ verb }) => !['hold', 'let go'].includes(verb)).map(({ owner, verb }) => `${owner} ${verb}`),
+    ['0 a', '0 watch', '0 b', '1 watch', '1 b', '1 watch no more'],
+  );
+});
+
+test('who watches is told when no owner can be found, once, and when there is one again', async () => {
+  let works = true;
+  let events;
+  const connector = {
+    awaitsOwner: false,
+    async connect(given) {
+      events = given;
+      if (!works) throw plain('IO_ERROR');
+      return {
+        remote: true,
+        send: ({ call }) => queueMicrotask(() => events.reply(call, counted(1))),
+        pause: silent,
+        cancel: silent,
+        ping: silent,
+        hold: silent,
+        watch: silent,
+        close: silent,
+      };
+    },
+    release: async () => undefined,
+  };
+  const link = new Link(connector, { name: 'me', retries: 3 });
+  await link.call(read('get'), {});
+  let told = 0;
+  // As a live query does.
+  const failures = [];
+  link.watch(() => {
+    told++;
+    link.call(read('get'), {}).catch((error) => failures.push(error.message));
+  });
+  works = false;
+  events.gone(false);
+  for (let i = 0; i < 20; i++) await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual([told, failures.length], [1, 1]);
+  works = true;
+  await link.call(read('get'), {});
+  assert.equal(told, 2);
 });

@@ -65,6 +65,8 @@ async function fragileStore(t, fs = nodeFs) {
   });
   const connector = {
     awaitsOwner: false,
+    lostCode: 'OWNER_UNRESPONSIVE',
+    ownerName: 'the owner',
     connect: (events, name) => host.connect(events, name),
     release: () => host.close(),
   };

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chatstore::engine::{Answer, Call, ClientId, Event, Job, Operation};
 use chatstore::model::{Message, MessageList, NewMessage, NewSession, Page, PageOptions, Session};
+use chatstore::store::touched::Change;
 use chatstore::vfs::{MemoryStorage, Storage};
 use chatstore::{Engine, Options, Reply, Request, Result};
 
@@ -22,6 +23,8 @@ pub struct Clients {
     owners: BTreeMap<u32, ClientId>,
     pub lost: Vec<(ClientId, u32, chatstore::Error)>,
     pub notices: Vec<&'static str>,
+    /// What was told of changes since the test looked last.
+    pub changes: Vec<Change>,
 }
 
 impl Clients {
@@ -36,6 +39,7 @@ impl Clients {
             owners: BTreeMap::new(),
             lost: Vec::new(),
             notices: Vec::new(),
+            changes: Vec::new(),
         }
     }
 
@@ -96,6 +100,7 @@ impl Clients {
                     scope,
                     error,
                 } => self.lost.push((client, scope, error)),
+                Event::Changed(change) => self.changes.push(change),
                 Event::Notice { kind, .. } => self.notices.push(kind),
             }
         }

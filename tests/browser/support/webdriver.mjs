@@ -10,24 +10,17 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { Builder, Capabilities } from 'selenium-webdriver';
-import { root, temporaryFolder } from '../../js/support.mjs';
+import { geckodriver_path } from '../../../scripts/setup.mjs';
+import { temporaryFolder } from '../../js/support.mjs';
 import { startProcess, which } from './processes.mjs';
 import { listen } from './server.mjs';
 import { pieceText, until, unwrap } from './tab.mjs';
 
 const script_timeout_ms = 120_000;
 
-/** The driver of Firefox: the one that GECKODRIVER names, the one that the set-up built, or the one in the PATH. */
-export function geckodriver() {
-  const built = join(root, '.tools/geckodriver/bin/geckodriver');
-  return process.env.GECKODRIVER ?? (existsSync(built) ? built : which('geckodriver'));
-}
-
 /** @param {{ profile?: string }} [options] */
 export async function startFirefox({ profile = temporaryFolder() } = {}) {
-  const program = geckodriver();
-  if (program === undefined) throw new Error('there is no geckodriver: `npm test` brings it, GECKODRIVER may name one');
-  const driver = await startProcess(program, ['--host', '127.0.0.1', '--port', '0'], /Listening on (\S+)/);
+  const driver = await startProcess(geckodriver_path(), ['--host', '127.0.0.1', '--port', '0'], /Listening on (\S+)/);
   const wanted = new Capabilities({
     browserName: 'firefox',
     'moz:firefoxOptions': {

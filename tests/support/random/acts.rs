@@ -21,6 +21,7 @@ impl World {
             let before = self.committed.clone();
             self.passed = before.clone();
             self.act();
+            self.follow();
             // What a failure has left open is most at stake.
             let odds = if self.is_failing { 12 } else { 60 };
             let is_crash = self.mode == Mode::Crashes && self.random.below(odds) == 0;
@@ -82,6 +83,7 @@ impl World {
             let broken = self.committed.map(|model| model.break_off(|_| true));
             self.commit(broken);
         }
+        self.follow_from_now_on();
         for client in 1..=CLIENTS {
             if self.random.below(5) > 0 {
                 self.connect(client);

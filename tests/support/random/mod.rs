@@ -4,6 +4,7 @@
 //!  acts.rs, failures.rs   what happens: calls, clients that go and come, faults, crashes
 //!  choice.rs, calls.rs    which calls, and how each is put to the engine
 //!  mod.rs, time.rs        what is under way, and what each answer says of the store    ── the engine
+//!  following.rs           whether what is told of changes is all that changed
 //!  states.rs              the states that the store may be in
 //!  model.rs, effects.rs,  what a store in such a state holds and answers
 //!  answers.rs, words.rs
@@ -19,6 +20,7 @@ mod calls;
 mod choice;
 mod effects;
 mod failures;
+mod following;
 mod model;
 mod states;
 mod time;
@@ -32,6 +34,7 @@ use chatstore::vfs::simulated::SimulatedDisk;
 use chatstore::{Code, Engine, Error, Outcome, Reply, Request, Result};
 
 use self::calls::{Read, Write};
+use self::following::Follower;
 use self::model::Model;
 use self::states::{Sent, States};
 use self::words::{lines, made_id};
@@ -88,6 +91,7 @@ pub struct World {
     gone: Vec<String>,
     /// When replies of clients that did not come back break off; `-inf` until the first step.
     return_until_ms: Option<f64>,
+    follower: Option<Follower>,
     log: VecDeque<String>,
     pub counts: Counts,
 }
@@ -174,6 +178,7 @@ impl World {
             connected: vec![false; CLIENTS as usize + 1],
             gone: Vec::new(),
             return_until_ms: None,
+            follower: None,
             log: VecDeque::new(),
             counts: Counts::new(),
         };
@@ -265,6 +270,10 @@ impl World {
                     scope,
                     error,
                 } => self.lost(client, scope, &error),
+                Event::Changed(change) => {
+                    let follower = self.follower.as_mut();
+                    follower.expect("somebody watches").changes.push(change);
+                }
                 Event::Notice { kind, message } => {
                     self.note(format!("notice {kind}: {message}"));
                     assert_eq!(kind, "reopened", "{message}");
