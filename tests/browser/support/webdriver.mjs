@@ -10,17 +10,19 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { Builder, Capabilities } from 'selenium-webdriver';
-import { geckodriver_path } from '../../../scripts/setup.mjs';
-import { temporaryFolder } from '../../js/support.mjs';
+import { root, temporaryFolder } from '../../js/support.mjs';
 import { startProcess, which } from './processes.mjs';
 import { listen } from './server.mjs';
 import { pieceText, until, unwrap } from './tab.mjs';
 
 const script_timeout_ms = 120_000;
 
+/** The driver of Firefox: the one that GECKODRIVER names, or the one that the set-up has built. */
+const geckodriver = process.env.GECKODRIVER ?? join(root, '.tools/geckodriver/bin/geckodriver');
+
 /** @param {{ profile?: string }} [options] */
 export async function startFirefox({ profile = temporaryFolder() } = {}) {
-  const driver = await startProcess(geckodriver_path(), ['--host', '127.0.0.1', '--port', '0'], /Listening on (\S+)/);
+  const driver = await startProcess(geckodriver, ['--host', '127.0.0.1', '--port', '0'], /Listening on (\S+)/);
   const wanted = new Capabilities({
     browserName: 'firefox',
     'moz:firefoxOptions': {
