@@ -69,6 +69,16 @@ export async function buildGeckodriver() {
   });
 }
 
+/** Brings WebKitGTK for its tests where it can be had; where not, says so, and the tests say that they are left out. */
+export async function tryWebKitGtk() {
+  try {
+    await systemPackages([webkitgtk]);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    console.log(`WebKitGTK is not tested here. ${error.message}`);
+  }
+}
+
 function checkNode() {
   const version = process.versions.node;
   if (Number.parseInt(version, 10) < lowest_node)
@@ -145,6 +155,12 @@ const firefox = {
   what: 'Firefox',
   packages: ['firefox-esr'],
   works: () => probe('firefox', ['--version']).ok,
+};
+
+const webkitgtk = {
+  what: 'WebKitGTK, its driver and Xvfb',
+  packages: ['webkit2gtk-driver', 'xvfb'],
+  works: () => ['WebKitWebDriver', 'Xvfb'].every((name) => probe('sh', ['-c', `command -v ${name}`]).ok),
 };
 
 /** Reads closed stores in the tests, as somebody would who knows nothing of this project. */
