@@ -13,6 +13,8 @@ import type { CoreInstance } from '../host/core.js';
 export interface CoreFiles {
   named: Map<string, unknown>;
   spares: unknown[];
+  /** Room that is kept back for when there is no other. */
+  reserve: { bytes: number; hold(): boolean; release(): void };
 }
 
 export interface CoreOptions {

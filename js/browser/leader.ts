@@ -60,7 +60,7 @@ export async function lead(folder: string, options: LeaderOptions, onNewer: () =
     serve(host, port, () => true, around);
   });
   tabs.listen(onNewer);
-  void files.removeLeftovers().catch(() => undefined);
+  void files.tidy().catch(() => undefined);
   return {
     connect: (port) => {
       serve(host, new WorkerPort(port), () => true, around);

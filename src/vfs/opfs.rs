@@ -44,6 +44,17 @@ extern "C" {
 
     #[wasm_bindgen(method, structural, setter)]
     fn set_at(this: &At, at: f64);
+
+    /// Room of the quota that is kept back, which JavaScript has to see to: see `Storage`. Neither function
+    /// throws.
+    pub type Reserve;
+
+    #[wasm_bindgen(method, structural, getter)]
+    fn bytes(this: &Reserve) -> f64;
+    #[wasm_bindgen(method, structural)]
+    fn hold(this: &Reserve) -> bool;
+    #[wasm_bindgen(method, structural)]
+    fn release(this: &Reserve);
 }
 
 /// Bytes that are copied at once where a file has to leave its handle.
@@ -57,6 +68,7 @@ const PIECE_BYTES: usize = 64 * 1024;
 pub struct OpfsStorage {
     named: Map,
     spares: Array,
+    reserve: Option<Reserve>,
     /// What was made or opened here. Beyond that, what is behind a named handle and not empty is a file.
     files: RefCell<BTreeMap<String, Rc<Slot>>>,
     os: SystemOs,
@@ -73,9 +85,16 @@ impl OpfsStorage {
         Self {
             named,
             spares,
+            reserve: None,
             files: RefCell::default(),
             os: SystemOs,
         }
+    }
+
+    /// With room that is kept back.
+    pub fn with_reserve(mut self, reserve: Reserve) -> Self {
+        self.reserve = Some(reserve);
+        self
     }
 
     fn named(&self, path: &str) -> Option<Handle> {
@@ -217,6 +236,22 @@ impl Storage for OpfsStorage {
         match path.trim_start_matches("./") {
             "" => Err(cannot_open(path, "has no name")),
             name => Ok(name.into()),
+        }
+    }
+
+    fn reserve_bytes(&self) -> u64 {
+        self.reserve
+            .as_ref()
+            .map_or(0, |reserve| reserve.bytes() as u64)
+    }
+
+    fn hold_reserve(&self) -> bool {
+        self.reserve.as_ref().is_none_or(Reserve::hold)
+    }
+
+    fn release_reserve(&self) {
+        if let Some(reserve) = &self.reserve {
+            reserve.release();
         }
     }
 
