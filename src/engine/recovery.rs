@@ -64,8 +64,9 @@ impl<C: Collect> Engine<C> {
     pub(super) fn make_room_after(&mut self, error: &Error) {
         if error.code() == Code::DiskFull
             && let Some(connections) = &self.connections
+            && connections.checkpoint().is_ok()
         {
-            let _ = connections.checkpoint();
+            self.counters.checkpoints += 1;
         }
     }
 

@@ -63,8 +63,8 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
         take(sink) {
           for (const session of changes.splice(0)) sink.changed([session], [], false);
           for (const { call, reply, error } of events) {
-            if (error === undefined) sink.replied(call, reply);
-            else sink.failed(call, error);
+            if (error === undefined) sink.replied(call, 0, reply);
+            else sink.failed(call, 0, error);
           }
           events = [];
         },
