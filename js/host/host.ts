@@ -440,6 +440,12 @@ export class Host {
     for (const seat of this.#seats.values()) seat.events.notice(notice, message);
   }
 
+  /** A call has failed with the core that it was in. */
+  #failed({ call, sentMs }: Waiting, error: ChatStoreError): ChatStoreError {
+    this.#note(call, performance.now() - sentMs, 0, 0, error);
+    return error;
+  }
+
   #noteAtOnce(call: Call, ms: number, error: ChatStoreError | undefined): void {
     this.#note(call, ms, ms, 0, error);
   }
@@ -552,10 +558,10 @@ export class Host {
     const { call } = waiting;
     this.#replace(thrown, false);
     if (call.scope !== 0 && !(call.verb === 'tx.commit' && call.operationId !== undefined)) {
-      if (call.verb === 'tx.commit') throw withCall(trapError(thrown), { outcome: 'unknown' });
-      throw this.#ended ?? lostWithCore(call.verb, thrown);
+      if (call.verb === 'tx.commit') throw this.#failed(waiting, withCall(trapError(thrown), { outcome: 'unknown' }));
+      throw this.#failed(waiting, this.#ended ?? lostWithCore(call.verb, thrown));
     }
-    if (waiting.again) throw unknownWhereWritten(trapError(thrown), call);
+    if (waiting.again) throw this.#failed(waiting, unknownWhereWritten(trapError(thrown), call));
     waiting.again = true;
     this.#figures.reruns++;
     return call.scope === 0 ? this.#submit(waiting) : this.#submitLate(waiting);
@@ -583,7 +589,7 @@ export class Host {
     // Without an operation id nobody could tell that it had taken effect before.
     const twice = mayHaveRun && call.write && call.operationId === undefined;
     if (waiting.again || twice || this.#ended !== undefined) {
-      this.#answer(waiting, undefined, unknownWhereWritten(error, call));
+      this.#answer(waiting, undefined, this.#failed(waiting, unknownWhereWritten(error, call)));
       return;
     }
     waiting.again = true;
