@@ -141,15 +141,18 @@ export async function deepStats(link: Link, readText: ReadText, time: JobTime): 
     return { name: String(name), table: String(table), usedBy };
   });
   const sum = (field: 'steps' | 'gaps'): number => trees.reduce((total, tree) => total + tree[field], 0);
+  const all = runsOf(statements);
   return {
     fragmentation: sum('gaps') / Math.max(1, sum('steps')),
     trees,
     rows,
     statements,
     indexes,
-    indexEfficiency: statements.filter(({ scans }) => scans.length === 0).length / Math.max(1, statements.length),
+    indexEfficiency: all === 0 ? 1 : runsOf(statements.filter(({ scans }) => scans.length === 0)) / all,
   };
 }
+
+const runsOf = (statements: StatementFigures[]): number => statements.reduce((total, { runs }) => total + runs, 0);
 
 function toStatement(row: Row): StatementFigures {
   const plan = String(row['plan'])

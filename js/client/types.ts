@@ -795,7 +795,11 @@ export interface DeepStats {
   /** The store's own statements, as they are prepared now: what ran lately, at most 64 a connection. */
   statements: StatementFigures[];
   indexes: IndexFigures[];
-  /** Share of those statements that read a table and scan none from end to end, from 0 to 1; 1 where there are none. */
+  /**
+   * How much of what those statements did they did by keys and indexes, from 0 to 1: of all their runs, the share of
+   * those whose plan reads no table from end to end. Some look so at tables that are all but empty, such as what waits
+   * for the search index, and count as scans. 1 where nothing ran.
+   */
   indexEfficiency: number;
 }
 
