@@ -20,6 +20,8 @@ export interface CoreFiles {
 export interface CoreOptions {
   durability?: Durability | undefined;
   pool?: PoolOptions | undefined;
+  /** Not the core's own concern, but the host's. */
+  slowQueryMs?: number | undefined;
   clientsMayReturn?: boolean | undefined;
 }
 

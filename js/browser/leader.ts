@@ -43,6 +43,7 @@ export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
     releaseOwnership: () => Promise.resolve(),
     nextTurn,
     replaceable: false,
+    slowQueryMs: options.slowQueryMs,
   });
   return {
     connect: (port) => {
@@ -96,6 +97,7 @@ async function openHost(folder: string, options: LeaderOptions): Promise<[StoreF
       },
       nextTurn,
       replaceable: true,
+      slowQueryMs: options.slowQueryMs,
     });
     return [files, host];
   } catch (error) {

@@ -19,6 +19,7 @@ export interface Start {
   lock: string;
   durability?: Durability | undefined;
   pool?: PoolOptions | undefined;
+  slowQueryMs?: number | undefined;
 }
 
 /** Makes a worker save what is left of a damaged store; the folders of it and of the new one. */

@@ -14,7 +14,15 @@ import { piecesOf, writeToStream } from '../client/pipes.js';
 import { readQueryRows, readTextAnywhere } from '../client/rows.js';
 import { jobOptions, openOptions, replaceInBrowserOptions } from '../client/shapes.js';
 import { ChatStore as ClientStore } from '../client/store.js';
-import type { BackupInfo, JobOptions, OpenOptions, ReplaceReport, SalvageReport, StoreInfo } from '../client/types.js';
+import type {
+  BackupInfo,
+  JobOptions,
+  OpenOptions,
+  ReplaceReport,
+  SalvageReport,
+  Stats,
+  StoreInfo,
+} from '../client/types.js';
 import { fileError, nameOf as nameOfError, rootFolder, whyNoFolders } from './files.js';
 import { DATABASE, MEMORY, folderOf, leaderLock, nameOf, pathOf } from './names.js';
 import { Place } from './place.js';
@@ -96,9 +104,16 @@ export class ChatStore extends ClientStore {
   static async open(name: string, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     folderOf(name);
-    const { signal, timeoutMs, pool, onEvent, wasmUrl, workerUrl, retries = DEFAULT_RETRIES } = options;
+    const { signal, timeoutMs, pool, slowQueryMs, onEvent, wasmUrl, workerUrl, retries = DEFAULT_RETRIES } = options;
     const durability = name === MEMORY ? 'memory' : options.durability;
-    const place = Place.at(name, { inMemory: durability === 'memory', durability, pool, wasmUrl, workerUrl });
+    const place = Place.at(name, {
+      inMemory: durability === 'memory',
+      durability,
+      pool,
+      slowQueryMs,
+      wasmUrl,
+      workerUrl,
+    });
     const link = new Link(place, {
       name: randomName(),
       retries,
@@ -117,6 +132,12 @@ export class ChatStore extends ClientStore {
       await link.close();
       throw error;
     }
+  }
+
+  /** @internal */
+  protected override async roomNow(): Promise<Stats['room']> {
+    const { quotaBytes, usageBytes } = await roomOfOrigin();
+    return quotaBytes === null || usageBytes === null ? null : { quotaBytes, usageBytes };
   }
 
   /** The stores of this origin. */

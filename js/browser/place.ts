@@ -23,6 +23,7 @@ export interface PlaceOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
   pool?: PoolOptions | undefined;
+  slowQueryMs?: number | undefined;
   wasmUrl?: string | URL | undefined;
   workerUrl?: string | URL | undefined;
 }
@@ -179,7 +180,7 @@ export class Place implements Connector {
         'the worker of this store has ended, and the data that was in its memory is gone',
       );
     }
-    const { durability, pool, wasmUrl, workerUrl } = this.#options;
+    const { durability, pool, slowQueryMs, wasmUrl, workerUrl } = this.#options;
     const worker = new StoreWorker(
       { wasmUrl, workerUrl },
       {
@@ -189,6 +190,7 @@ export class Place implements Connector {
         lock: workerLock(this.#folder ?? MEMORY, randomName()),
         durability,
         pool,
+        slowQueryMs,
       },
       () => {
         if (worker.standing === 'leads') this.#remembers ||= worker.ephemeral;

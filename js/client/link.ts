@@ -13,7 +13,7 @@ import { Listeners, anything } from './changes.js';
 import { ChatStoreError, withCall } from './errors.js';
 import { readCount, readTextAnywhere } from './rows.js';
 import { Scope, beginVerb, endVerb, goneError, type ScopeKind } from './scope.js';
-import type { StoreChange, WriteOptions } from './types.js';
+import type { Stats, StoreChange, WriteOptions } from './types.js';
 
 /** Finds the host of a store, as often as it is lost. */
 export interface Connector {
@@ -73,6 +73,8 @@ export class Link implements ConnectionEvents {
   #goneEarly = false;
   #lastCall = 0;
   #lastOperation = 0;
+  #connections = 0;
+  #resent = 0;
   #held = false;
   #heardMs = 0;
   #watch: ReturnType<typeof setTimeout> | undefined;
@@ -88,6 +90,11 @@ export class Link implements ConnectionEvents {
   /** How often something is sent again after its host was lost. */
   get retries(): number {
     return this.#options.retries;
+  }
+
+  /** What this client had to do again. */
+  get figures(): Stats['link'] {
+    return { resent: this.#resent, reconnects: Math.max(0, this.#connections - 1) };
   }
 
   /** Runs a call of the store. */
@@ -235,7 +242,7 @@ export class Link implements ConnectionEvents {
       call.operationId ??= `${this.#options.name}:${String(++this.#lastOperation)}`;
     }
     if (call.operationId !== undefined && call.firstSentMs === 0) call.firstSentMs = Date.now();
-    call.attempt++;
+    if (++call.attempt > 1) this.#resent++;
     try {
       return connection.send(call);
     } catch (error) {
@@ -289,6 +296,7 @@ export class Link implements ConnectionEvents {
       return;
     }
     this.#connection = connection;
+    this.#connections++;
     this.#heardMs = performance.now();
     this.#held = false;
     this.#updateHold();

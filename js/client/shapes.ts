@@ -86,12 +86,14 @@ export const openOptions = options({
     acquireTimeoutMs: timeoutMs,
   }),
   retries,
+  slowQueryMs: check.integer(0, MAX_TIMEOUT_MS),
   worker: check.flag,
   wasmUrl: address,
   workerUrl: address,
   onEvent: check.callback,
 });
 export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
+export const statsOptions = options({ deep: check.flag });
 export const jobOptions = options({ onProgress: check.callback });
 export const replaceInBrowserOptions = options({ onProgress: check.callback, keepName: check.text(1_024) });
 export const backupOptions = options({ onProgress: check.callback, overwrite: check.flag });

@@ -7,6 +7,8 @@
 
 import { checkArgument } from './arguments.js';
 import { checkOptions, patienceOf, type Caller } from './caller.js';
+import { deepStats, stats } from './figures.js';
+import { JobTime } from './job.js';
 import { ChatStoreError } from './errors.js';
 import type { Link } from './link.js';
 import type { ReadText } from './rows.js';
@@ -15,18 +17,18 @@ import { Live } from './live.js';
 import { runSnapshot, type ReadApi } from './snapshot.js';
 import { runTransaction, type Transaction } from './transaction.js';
 import type {
-  CallOptions,
   JobOptions,
   LiveQuery,
   ReplaceReport,
   SnapshotOptions,
   Stats,
+  StatsOptions,
   StoreChange,
   StoreInfo,
   TransactionOptions,
   VerifyReport,
 } from './types.js';
-import { backup, replaceWith, stats, verify, type Piece, type Sink } from './upkeep.js';
+import { backup, replaceWith, verify, type Piece, type Sink } from './upkeep.js';
 import { Verbs } from './verbs.js';
 
 const DEFAULT_LEASE_MS = 30_000;
@@ -233,10 +235,37 @@ export abstract class ChatStore extends Verbs {
     return verify(this.#link, this.#readText, options);
   }
 
-  /** What the store has done since its file was opened, in numbers. */
-  async stats(options: CallOptions = {}): Promise<Stats> {
-    checkOptions(shapes.callOptions, options);
-    return stats(this.#link, this.#readText, options);
+  /**
+   * What the store has done since its file was opened, in numbers, and how it is now. Counting is always on, and
+   * asking is cheap; with `deep` it looks at the file and the store's own statements as well, which takes as long as
+   * reading the whole file.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const { id: sessionId } = await store.sessions.create()
+   * await store.messages.add({ sessionId, role: 'user', content: 'Hello!' })
+   * const { verbs, groups, deep } = await store.stats({ deep: true })
+   * assert.equal(verbs['messages.add'].count, 1)
+   * assert.equal(groups.calls, 2)
+   * assert.equal(deep.rows.messages, 1)
+   * await store.close()
+   * ```
+   */
+  async stats(options: StatsOptions = {}): Promise<Stats> {
+    checkOptions(shapes.statsOptions, options);
+    const time = new JobTime(patienceOf(options));
+    const figures = await stats(this.#link, this.#readText, time, this.roomNow());
+    if (options.deep === true) figures.deep = await deepStats(this.#link, this.#readText, time);
+    return figures;
+  }
+
+  /** @internal What the browser says of room; nothing elsewhere. */
+  // oxlint-disable-next-line class-methods-use-this -- for browsers to override
+  protected roomNow(): Promise<Stats['room']> {
+    return Promise.resolve(null);
   }
 
   /** @internal */

@@ -10,7 +10,7 @@ import { randomName } from './ids.js';
 import { JobTime } from './job.js';
 import type { Link } from './link.js';
 import { readQueryRows, type ReadText } from './rows.js';
-import type { JobOptions, Progress, ReplaceReport, Row, Stats, VerifyReport } from './types.js';
+import type { JobOptions, Progress, ReplaceReport, Row, VerifyReport } from './types.js';
 
 /** How long a check or a copy is kept for a client that asks for no further step. */
 const LEASE_MS = 600_000;
@@ -175,11 +175,4 @@ async function send(
     // One that gives nothing any more may not even end.
     source.return?.().catch(() => undefined);
   }
-}
-
-/** The figures of a store. */
-export async function stats(link: Link, readText: ReadText, options: JobOptions): Promise<Stats> {
-  const row = rowOf(await link.call({ verb: 'stats', write: false, args: {} }, options), readText);
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns of this reply are known
-  return row as unknown as Stats;
 }

@@ -9,10 +9,11 @@
 
 import { MAX_TIMEOUT_MS } from '../client/caller.js';
 import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
-import { readCount, readTextAnywhere } from '../client/rows.js';
+import { readCount, readQueryRows, readTextAnywhere } from '../client/rows.js';
 import { anything } from '../client/changes.js';
 import type { StoreChange } from '../client/types.js';
 import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
+import { Figures, HOST_FIGURES, LOOK, STATEMENTS, planOfSearch, statementOf } from './figures.js';
 import type { Call, Connection, ConnectionEvents } from './protocol.js';
 
 /** What the environment brings. */
@@ -27,6 +28,8 @@ export interface HostEnvironment {
   nextTurn(run: () => void): void;
   /** False where the data lies in the instance itself and dies with it. */
   replaceable: boolean;
+  /** From when on a call is slow; see `OpenOptions`. */
+  slowQueryMs?: number | undefined;
   /** Says what another program has done to the file, where that can be seen. Cheap: it runs for every write. */
   strangerSeen?(): ChatStoreError | undefined;
 }
@@ -36,7 +39,7 @@ interface Waiting {
   id: number;
   seat: Seat;
   call: Call;
-  deadlineMs: number;
+  sentMs: number;
   /** It has been given to a second instance already, after the first one trapped. */
   again: boolean;
 }
@@ -49,7 +52,10 @@ const FIRST_STEP_MS = 100;
 const TURN_MS = 10;
 /** How close changes may follow each other: no screen shows more of them. */
 const BETWEEN_CHANGES_MS = 16;
+/** How long the plan of a slow query may take. */
+const PLAN_MS = 1_000;
 const soon = Promise.resolve();
+const encoder = new TextEncoder();
 /** A number that the core gives to no scope. */
 const NO_SCOPE = 0xffff_ffff;
 
@@ -66,6 +72,7 @@ export class Host {
   readonly #seats = new Map<number, Seat>();
   readonly #waiting = new Map<number, Waiting>();
   readonly #events = new CoreEvents();
+  readonly #figures: Figures;
   #instance: CoreInstance | undefined;
   #lastCall = 0;
   #lastSeat = 0;
@@ -87,6 +94,7 @@ export class Host {
   /** Opens the first instance at once, so that a file that cannot be opened fails here. */
   constructor(environment: HostEnvironment) {
     this.#environment = environment;
+    this.#figures = new Figures(environment.slowQueryMs);
     this.#open();
   }
 
@@ -223,9 +231,10 @@ export class Host {
       if (!seat.here) return undefined;
       this.#checkOpen();
     }
-    const deadlineMs = performance.now() + call.timeoutMs;
-    const waiting = { id: ++this.#lastCall, seat, call, deadlineMs, again: false };
-    if (call.scope === 0 || seat.scopes.has(call.scope)) return this.#submit(waiting);
+    if (call.verb === HOST_FIGURES) return encoder.encode(JSON.stringify(this.#figures.take()));
+    const sentMs = performance.now();
+    const waiting = { id: ++this.#lastCall, seat, call, sentMs, again: false };
+    if (call.scope === 0 || seat.scopes.has(call.scope)) return this.#submit(waiting, sentMs);
     return this.#submitLate(waiting);
   }
 
@@ -246,18 +255,18 @@ export class Host {
     }
   }
 
-  #submit(waiting: Waiting): Uint8Array | undefined {
-    const { id, seat, call, deadlineMs } = waiting;
+  #submit(waiting: Waiting, nowMs = performance.now()): Uint8Array | undefined {
+    const { id, seat, call, sentMs } = waiting;
     const instance = this.#open();
     let reply: Uint8Array | undefined;
     try {
       reply = instance.submit(
-        performance.now(),
+        nowMs,
         id,
         seat.number,
         call.scope,
-        call.verb,
-        deadlineMs,
+        call.verb === LOOK ? 'query' : call.verb,
+        sentMs + call.timeoutMs,
         call.args,
         call.rows,
         call.operationId,
@@ -267,13 +276,16 @@ export class Host {
     } catch (thrown) {
       if (!isPlainError(thrown)) return this.#trappedIn(waiting, thrown);
       if (call.scope !== 0 || call.write) this.#plan(seat);
-      throw toError(thrown);
+      const error = toError(thrown);
+      this.#noteAtOnce(call, performance.now() - nowMs, error);
+      throw error;
     }
     if (reply === undefined) {
       this.#waiting.set(id, waiting);
       this.#plan(seat);
       return undefined;
     }
+    this.#noteAtOnce(call, performance.now() - nowMs, undefined);
     // A read of the store changes nothing that a step would have to look at.
     if (call.scope === 0 && !call.write && SCOPE_OPENED_BY[call.verb] === undefined) return reply;
     this.#plan(seat);
@@ -381,8 +393,9 @@ export class Host {
     if (this.#instance === undefined) return;
     const writes = this.#waiting.size > 0;
     let nextMs: number | undefined;
+    const beganMs = performance.now();
     this.#guarded((instance) => {
-      nextMs = instance.step(performance.now());
+      nextMs = instance.step(beganMs);
       this.#takeChanges(instance);
       instance.take(this.#events);
     });
@@ -394,13 +407,15 @@ export class Host {
         return;
       }
     }
-    for (const event of events) this.#deliver(event);
+    const endedMs = events.length > 0 ? performance.now() : beganMs;
+    for (const event of events) this.#deliver(event, beganMs, endedMs);
     this.#wakeAt(nextMs);
   }
 
-  #deliver(event: CoreEvent): void {
+  /** What a step has told, which began and ended at these times. */
+  #deliver(event: CoreEvent, beganMs: number, endedMs: number): void {
     if ('notice' in event) {
-      for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.message);
+      this.#tell(event.notice, event.message);
     } else if ('change' in event) {
       this.#tellChange(event.change);
     } else if ('lost' in event) {
@@ -413,8 +428,64 @@ export class Host {
       // Its client may be gone.
       if (waiting === undefined) return;
       this.#waiting.delete(event.call);
-      this.#answer(waiting, event.reply, event.error === undefined ? undefined : toError(event.error));
+      const error = event.error === undefined ? undefined : toError(event.error);
+      const { call, sentMs } = waiting;
+      const waitedMs = Math.max(0, beganMs - sentMs);
+      if (!isForPool(call)) this.#figures.queueWaits.add(waitedMs);
+      this.#note(call, endedMs - sentMs, event.runMs, waitedMs, error);
+      this.#answer(waiting, event.reply, error);
     }
+  }
+
+  #tell(notice: string, message: string): void {
+    for (const seat of this.#seats.values()) seat.events.notice(notice, message);
+  }
+
+  /** A call has failed with the core that it was in. */
+  #failed({ call, sentMs }: Waiting, error: ChatStoreError): ChatStoreError {
+    this.#note(call, performance.now() - sentMs, 0, 0, error);
+    return error;
+  }
+
+  #noteAtOnce(call: Call, ms: number, error: ChatStoreError | undefined): void {
+    this.#note(call, ms, ms, 0, error);
+  }
+
+  /** A call was answered: counts it, and tells where it was slow or where we are to blame. */
+  #note(call: Call, ms: number, runMs: number, waitedMs: number, error: ChatStoreError | undefined): void {
+    this.#figures.answered(call.verb, ms, error?.code);
+    if (error === undefined && isForPool(call)) this.#figures.poolWaits.add(ms);
+    if (this.#figures.isSlow(runMs)) this.#noteSlow(call, runMs, waitedMs, error);
+    // Its message may quote what was in the core's hands.
+    if (error?.code === 'INTERNAL') this.#tell('internal_error', `${call.verb} failed${spoken(call)}`);
+  }
+
+  #noteSlow(call: Call, runMs: number, waitedMs: number, error: ChatStoreError | undefined): void {
+    if (call.verb === LOOK) return;
+    this.#figures.keep(call, runMs, waitedMs, error?.code, () => this.#planOf(call));
+    const [ran, waited] = [runMs, waitedMs].map((ms) => String(Math.round(ms)));
+    this.#tell('slow_query', `${call.verb} ran ${ran} ms, after it had waited ${waited} ms${spoken(call)}`);
+  }
+
+  /** SQLite's plan of a query, or that of the statement that searches have worked most in. */
+  #planOf({ verb, args }: Call): string[] {
+    const isQuery = verb === 'query' && args !== undefined && 'sql' in args;
+    if (!isQuery && verb !== 'search') return [];
+    const explain = isQuery ? { ...args, sql: `EXPLAIN QUERY PLAN ${String(args.sql)}`, limit: undefined } : {};
+    let reply: Uint8Array | undefined;
+    this.#guarded((instance) => {
+      const nowMs = performance.now();
+      const untilMs = nowMs + PLAN_MS;
+      const asked = isQuery ? verb : STATEMENTS;
+      try {
+        reply = instance.submit(nowMs, ++this.#lastCall, 0, 0, asked, untilMs, explain, undefined, undefined, 1, 0);
+      } catch (thrown) {
+        if (!isPlainError(thrown)) throw thrown;
+      }
+    });
+    if (reply === undefined) return [];
+    const rows = readQueryRows(reply, readTextAnywhere);
+    return isQuery ? rows.map(({ detail }) => String(detail)) : planOfSearch(rows);
   }
 
   /** Asks for changes at once where the last one is some time ago, else later, for all that come until then. */
@@ -486,17 +557,19 @@ export class Host {
     const { call } = waiting;
     this.#replace(thrown, false);
     if (call.scope !== 0 && !(call.verb === 'tx.commit' && call.operationId !== undefined)) {
-      if (call.verb === 'tx.commit') throw withCall(trapError(thrown), { outcome: 'unknown' });
-      throw this.#ended ?? lostWithCore(call.verb, thrown);
+      if (call.verb === 'tx.commit') throw this.#failed(waiting, withCall(trapError(thrown), { outcome: 'unknown' }));
+      throw this.#failed(waiting, this.#ended ?? lostWithCore(call.verb, thrown));
     }
-    if (waiting.again) throw unknownWhereWritten(trapError(thrown), call);
+    if (waiting.again) throw this.#failed(waiting, unknownWhereWritten(trapError(thrown), call));
     waiting.again = true;
+    this.#figures.reruns++;
     return call.scope === 0 ? this.#submit(waiting) : this.#submitLate(waiting);
   }
 
   /** Throws the instance away and gives what waited in it to a fresh one, call by call. */
   #replace(thrown: unknown, mayHaveRun: boolean): void {
     const error = trapError(thrown);
+    this.#figures.restarts++;
     this.#throwAway();
     if (!this.#environment.replaceable) {
       this.#ended = new ChatStoreError('INTERNAL', 'the core failed, and the data that was in its memory is gone', {
@@ -515,10 +588,11 @@ export class Host {
     // Without an operation id nobody could tell that it had taken effect before.
     const twice = mayHaveRun && call.write && call.operationId === undefined;
     if (waiting.again || twice || this.#ended !== undefined) {
-      this.#answer(waiting, undefined, unknownWhereWritten(error, call));
+      this.#answer(waiting, undefined, this.#failed(waiting, unknownWhereWritten(error, call)));
       return;
     }
     waiting.again = true;
+    this.#figures.reruns++;
     waiting.call = { ...call, attempt: call.attempt + 1 };
     let reply: Uint8Array | undefined;
     try {
@@ -545,6 +619,15 @@ export class Host {
     }
     this.#settled?.();
   }
+}
+
+const isForPool = ({ verb, args }: Call): boolean =>
+  SCOPE_OPENED_BY[verb] === 'snapshot' && !(args !== undefined && 'indexed' in args && args.indexed === true);
+
+/** What of a call's SQL may be told. */
+function spoken(call: Call): string {
+  const statement = statementOf(call);
+  return statement === null ? '' : `: ${statement}`;
 }
 
 /** One client's place at the host. */

@@ -55,6 +55,8 @@ export interface CoreOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
   pool?: PoolOptions | undefined;
+  /** Not the core's own concern, but the host's. */
+  slowQueryMs?: number | undefined;
   /** The host before was lost, and its clients may be on their way to this one. */
   clientsMayReturn?: boolean | undefined;
 }

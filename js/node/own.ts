@@ -29,6 +29,7 @@ export async function hostInMemory(path: string, options: CoreOptions): Promise<
     releaseOwnership: () => Promise.resolve(),
     nextTurn: setImmediate,
     replaceable: false,
+    slowQueryMs: options.slowQueryMs,
   });
 }
 
@@ -89,6 +90,7 @@ async function openHost(path: string, options: CoreOptions, claimed: Claim): Pro
     },
     nextTurn: setImmediate,
     replaceable: true,
+    slowQueryMs: options.slowQueryMs,
     strangerSeen: () => watch.seen(),
   });
   timer = setInterval(() => {

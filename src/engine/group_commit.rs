@@ -60,6 +60,7 @@ impl<C: Collect> Engine<C> {
             } else {
                 0
             };
+            self.counters.retried += (group.len() - given_up.min(group.len())) as u64;
             let outcome = self.outcome_of_lost_writes();
             put_back(&mut waiting, group);
             for one in waiting.drain(..given_up) {
@@ -111,11 +112,13 @@ impl<C: Collect> Engine<C> {
                 })?;
                 Ok(Answer { reply, messages })
             };
-            let result = if savepoints {
-                self.as_savepoint(run)
-            } else {
-                run(self)
-            };
+            let result = waiting.run(|_| {
+                if savepoints {
+                    self.as_savepoint(run)
+                } else {
+                    run(self)
+                }
+            });
             let is_open = !self.has_rolled_back();
             if result.is_err() && is_open && !savepoints && !alone {
                 self.roll_back_writer();
@@ -148,8 +151,7 @@ impl<C: Collect> Engine<C> {
         if !nothing_to_keep {
             self.note_commit();
         }
-        self.counters.groups += 1;
-        self.counters.grouped_calls += results.len() as u64;
+        self.counters.note_group(results.len());
         Ok(Some(results))
     }
 

@@ -241,6 +241,7 @@ impl<C: Collect> Engine<C> {
 
     fn enqueue(&mut self, now_ms: f64, call: Call) {
         self.queue.push_back(Waiting::new(call, now_ms));
+        self.counters.queue_deepest = self.counters.queue_deepest.max(self.queue.len());
     }
 
     fn submit_in_scope(&mut self, now_ms: f64, call: &Call) -> Result<Answer<C>> {

@@ -3,11 +3,14 @@
 //! What holds here: the order is kept, and everything that waits has a deadline. Must not know: how
 //! writes share a transaction (`group_commit.rs`).
 
+use std::cell::Cell;
+
 use super::Engine;
 use super::call::{Answer, Call, Collect, Event, Job};
 use super::reply::Reply;
 use super::request::Request;
 use crate::error::{Code, Error, Outcome, Result};
+use crate::vfs::monotonic_ms;
 
 /// Messages that are indexed at a time while a search waits for the index.
 const INDEX_SLICE_MESSAGES: u32 = 2_000;
@@ -18,6 +21,8 @@ pub(super) struct Waiting {
     settle_until_ms: f64,
     /// For a connection of the pool; none in the writers' queue.
     acquire_until_ms: f64,
+    /// How long it ran.
+    run_ms: Cell<f64>,
 }
 
 impl Waiting {
@@ -25,6 +30,7 @@ impl Waiting {
         Self {
             settle_until_ms: now_ms + call.timeout_ms,
             acquire_until_ms: f64::INFINITY,
+            run_ms: Cell::default(),
             call,
         }
     }
@@ -43,11 +49,20 @@ impl Waiting {
         self.acquire_until_ms = f64::INFINITY;
     }
 
+    /// Runs it, by taking its time.
+    pub(super) fn run<T>(&self, run: impl FnOnce(&Call) -> T) -> T {
+        let began_ms = monotonic_ms();
+        let value = run(&self.call);
+        self.run_ms.set(monotonic_ms() - began_ms);
+        value
+    }
+
     pub(super) fn settle<C>(self, result: Result<Answer<C>>) -> Event<C> {
         Event::Reply {
             call: self.call.id,
             client: self.call.client,
             result,
+            run_ms: self.run_ms.get(),
         }
     }
 
@@ -109,8 +124,9 @@ impl<C: Collect> Engine<C> {
             Request::Search { .. } | Request::SnapshotBegin { .. } => self.run_indexed(now_ms),
             request if request.is_upkeep() => {
                 if let Some(waiting) = self.queue.pop_front() {
-                    let Call { client, job, .. } = &waiting.call;
-                    let result = self.run_upkeep(*client, job.outline(), job.rows());
+                    let result = waiting.run(|Call { client, job, .. }| {
+                        self.run_upkeep(*client, job.outline(), job.rows())
+                    });
                     // What is wrong with the new content says nothing of the store.
                     let result = result.map_err(|error| self.file.explain(error));
                     self.idle.note_write();
@@ -135,8 +151,7 @@ impl<C: Collect> Engine<C> {
         };
         let result = if let Request::Search { .. } = waiting.call.job.outline() {
             let left_ms = waiting.deadline_ms() - now_ms;
-            let job = &waiting.call.job;
-            let answer = match not_indexed {
+            let answer = waiting.run(|Call { job, .. }| match not_indexed {
                 Some(error) if error.code() == Code::DiskFull => self
                     .search_unwritten(job, left_ms)
                     .map_err(|failure| match failure.code() {
@@ -145,7 +160,7 @@ impl<C: Collect> Engine<C> {
                     }),
                 Some(error) if !self.never_writes() => Err(error),
                 _ => self.read(job, left_ms),
-            };
+            });
             answer.map(Some)
         } else {
             self.begin_snapshot(now_ms, &waiting.call)

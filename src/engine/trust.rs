@@ -118,6 +118,7 @@ impl<C: Collect> Engine<C> {
         };
         match connections.checkpoint() {
             Ok(_) => {
+                self.counters.checkpoints += 1;
                 if let Some(sealed_ms) = sealed_ms {
                     self.file.keep_seal(sealed_ms);
                 }

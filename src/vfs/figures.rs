@@ -6,6 +6,8 @@
 
 use std::cell::Cell;
 
+use rusqlite::ffi;
+
 /// Calls that reached the storage since the VFS was registered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Figures {
@@ -57,6 +59,28 @@ impl Counter {
         change(&mut figures);
         self.0.set(figures);
     }
+}
+
+/// What the page cache of a connection did: pages found, read, written and written early for lack of
+/// room.
+pub(crate) type CacheFigures = [i64; 4];
+
+pub(super) fn cache_figures(connection: &rusqlite::Connection) -> CacheFigures {
+    [
+        ffi::SQLITE_DBSTATUS_CACHE_HIT,
+        ffi::SQLITE_DBSTATUS_CACHE_MISS,
+        ffi::SQLITE_DBSTATUS_CACHE_WRITE,
+        ffi::SQLITE_DBSTATUS_CACHE_SPILL,
+    ]
+    .map(|what| status(connection, what))
+}
+
+/// One of SQLite's own figures of a connection.
+pub(crate) fn status(connection: &rusqlite::Connection, what: i32) -> i64 {
+    let (mut now, mut most) = (0, 0);
+    // SAFETY: the connection is open, and SQLite writes to the two numbers only.
+    unsafe { ffi::sqlite3_db_status64(connection.handle(), what, &mut now, &mut most, 0) };
+    now
 }
 
 /// A length in memory as a number of file bytes. No machine has lengths beyond 64 bits.

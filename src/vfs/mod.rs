@@ -55,6 +55,7 @@
 //! ```
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
@@ -98,6 +99,7 @@ mod wal_space;
 
 pub use self::checksum::{ChecksumPolicy, DamagedPages};
 pub use self::figures::Figures;
+pub(crate) use self::figures::{CacheFigures, status};
 pub use self::memory::MemoryStorage;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 pub use self::native::NativeStorage;
@@ -106,6 +108,7 @@ pub use self::node::NodeStorage;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub use self::opfs::OpfsStorage;
 pub use self::os::SystemOs;
+pub(crate) use self::os::monotonic_ms;
 pub(crate) use self::storage::read_at_most;
 pub use self::storage::{OpenMode, RawFile, Storage};
 
@@ -139,6 +142,8 @@ pub struct Vfs {
     name: String,
     instance: Rc<Instance>,
     registration: Option<VfsRegistration<Rc<Instance>>>,
+    /// Of the connections that are closed.
+    closed_caches: Cell<CacheFigures>,
 }
 
 impl Vfs {
@@ -167,6 +172,7 @@ impl Vfs {
             name,
             instance,
             registration: Some(registration),
+            closed_caches: Cell::default(),
         }))
     }
 
@@ -229,6 +235,16 @@ impl Vfs {
         Store::last_error(&self.instance)
     }
 
+    /// What the caches of these connections did, and those of all that are closed.
+    pub(crate) fn cache_figures<'a>(
+        &self,
+        open: impl Iterator<Item = &'a Connection>,
+    ) -> CacheFigures {
+        open.fold(self.closed_caches.get(), |sum, connection| {
+            add(sum, figures::cache_figures(connection))
+        })
+    }
+
     fn cannot_open(&self, message: &'static str) -> rusqlite::Error {
         let error = VfsError::new(VfsErrorCode::CantOpen, message.into());
         let code = error.raw_code();
@@ -288,6 +304,17 @@ impl Connection {
     pub fn vfs(&self) -> &Rc<Vfs> {
         &self.vfs
     }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let closed = &self.vfs.closed_caches;
+        closed.set(add(closed.get(), figures::cache_figures(&self.inner)));
+    }
+}
+
+fn add(one: CacheFigures, other: CacheFigures) -> CacheFigures {
+    std::array::from_fn(|at| one[at] + other[at])
 }
 
 impl Deref for Connection {

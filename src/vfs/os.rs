@@ -50,3 +50,26 @@ impl OsCallback for SystemOs {
         }
     }
 }
+
+/// Milliseconds of a clock that never goes back, from a time of its own.
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub(crate) fn monotonic_ms() -> f64 {
+    use wasm_bindgen::prelude::*;
+
+    #[wasm_bindgen]
+    extern "C" {
+        #[wasm_bindgen(js_namespace = performance)]
+        fn now() -> f64;
+    }
+    now()
+}
+
+/// Milliseconds of a clock that never goes back, from a time of its own.
+#[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
+pub(crate) fn monotonic_ms() -> f64 {
+    use std::sync::OnceLock;
+    use std::time::Instant;
+
+    static START: OnceLock<Instant> = OnceLock::new();
+    START.get_or_init(Instant::now).elapsed().as_secs_f64() * 1_000.0
+}

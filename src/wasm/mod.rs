@@ -25,13 +25,14 @@ extern "C" {
     /// Who is told what happened; see `CoreSink` in `js/host/core.ts`.
     pub type Sink;
 
-    /// A call was answered. The bytes are the core's: they have to be copied before this returns.
+    /// A call was answered, after it ran for so long. The bytes are the core's: they have to be copied
+    /// before this returns.
     #[wasm_bindgen(method, structural)]
-    fn replied(this: &Sink, call: f64, reply: &[u8]);
+    fn replied(this: &Sink, call: f64, run_ms: f64, reply: &[u8]);
 
     /// A call failed.
     #[wasm_bindgen(method, structural)]
-    fn failed(this: &Sink, call: f64, error: JsValue);
+    fn failed(this: &Sink, call: f64, run_ms: f64, error: JsValue);
 
     /// A transaction or snapshot ended early.
     #[wasm_bindgen(method, structural)]
@@ -120,11 +121,14 @@ impl Instance {
     ) -> std::result::Result<Option<Vec<u8>>, JsValue> {
         let submit = || {
             let engine = self.engine()?;
-            if verb == "info" {
-                return Ok(Some(pack::table(&rows::info(engine.info()))));
-            }
-            if verb == "stats" {
-                return Ok(Some(pack::table(&engine.stats())));
+            let table = match verb {
+                "info" => Some(rows::info(engine.info())),
+                "stats" => Some(engine.stats()),
+                "stats.statements" => Some(engine.statements()?),
+                _ => None,
+            };
+            if let Some(table) = table {
+                return Ok(Some(pack::table(&table)));
             }
             let call = Call {
                 id: call as u64,
@@ -196,9 +200,14 @@ fn encode(answer: Answer<rows::Messages>) -> Result<Vec<u8>> {
 
 fn tell(sink: &Sink, event: Event<rows::Messages>) {
     match event {
-        Event::Reply { call, result, .. } => match result.and_then(encode) {
-            Ok(reply) => sink.replied(call as f64, &reply),
-            Err(error) => sink.failed(call as f64, thrown(error)),
+        Event::Reply {
+            call,
+            result,
+            run_ms,
+            ..
+        } => match result.and_then(encode) {
+            Ok(reply) => sink.replied(call as f64, run_ms, &reply),
+            Err(error) => sink.failed(call as f64, run_ms, thrown(error)),
         },
         Event::Lost {
             client,

@@ -97,7 +97,7 @@ test('only the active path counts, without the trash, and in a transaction what 
     assert.deepEqual(idsOf(await view.context(id, { maxTokens: 100 })), ['m0', edited.id, 'm9']);
   });
   assert.deepEqual(idsOf(await store.context(id, { maxTokens: 100 })), ['m0', edited.id]);
-  assert.equal((await store.stats()).poolInUse, 0);
+  assert.equal((await store.stats()).pool.inUse, 0);
 });
 
 test('it takes of a long session what a count of all its messages would', async (t) => {
@@ -158,5 +158,5 @@ test('a counter that counts nothing, and options that are none, are refused', as
     }),
   );
   assert.equal(error, thrown);
-  assert.equal((await store.stats()).poolInUse, 0);
+  assert.equal((await store.stats()).pool.inUse, 0);
 });

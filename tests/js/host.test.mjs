@@ -66,8 +66,8 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
         },
         take(sink) {
           for (const { call, reply, error } of events) {
-            if (error === undefined) sink.replied(call, reply);
-            else sink.failed(call, error);
+            if (error === undefined) sink.replied(call, 0, reply);
+            else sink.failed(call, 0, error);
           }
           events = [];
         },
@@ -96,6 +96,10 @@ const call = (verb, more = {}) => ({
   ...more,
 });
 const read = (verb, more) => call(verb, { write: false, ...more });
+
+const quiet = Object.fromEntries(
+  ['reply', 'lost', 'notice', 'changed', 'alive', 'gone'].map((name) => [name, () => undefined]),
+);
 
 /** A client that gathers what it is told. */
 function join(host, options) {
@@ -204,6 +208,25 @@ test('a call that traps every time fails, and the next one has a fresh core', ()
   assert.throws(() => connection.send(read('get')), { code: 'INTERNAL' });
   assert.ok(connection.send(read('other')) instanceof Uint8Array);
   assert.equal(counts.opened, 3);
+  const figures = JSON.parse(new TextDecoder().decode(connection.send(read('stats.host'))));
+  assert.deepEqual([figures.restarts, figures.reruns, figures.errors], [2, 1, { INTERNAL: 1 }]);
+});
+
+test('a fault of ours is told with the statement, without its literals and without the words of the fault', () => {
+  const { host } = paperHost({
+    verbs: {
+      query: () => {
+        throw new WebAssembly.RuntimeError('panicked at "a secret"');
+      },
+    },
+  });
+  const messages = [];
+  const connection = host.connect(
+    { ...quiet, notice: (notice, message) => messages.push([notice, message]) },
+    'client',
+  );
+  assert.throws(() => connection.send(read('query', { args: { sql: "SELECT 'a secret'" } })), { code: 'INTERNAL' });
+  assert.deepEqual(messages, [['internal_error', 'query failed: SELECT ?']]);
 });
 
 test('after a trap in a step only writes with an operation id are sent again', async () => {
@@ -215,7 +238,7 @@ test('after a trap in a step only writes with an operation id are sent again', a
   connection.send(call('add'));
   connection.send(call('add', { operationId: 'b' }));
   await turn();
-  assert.deepEqual(told, ['reply', 'INTERNAL unknown', 'reply']);
+  assert.deepEqual(told, ['reply', 'internal_error', 'INTERNAL unknown', 'reply']);
   assert.deepEqual(log.slice(4, 10), ['step 3', 'connect 1', '1 add again', 'step 1', '1 add again', 'step 1']);
 });
 
@@ -227,7 +250,7 @@ test('a trap ends every open scope of every client', () => {
   one.connection.send(read('tx.begin'));
   two.connection.send(read('snapshot.begin'));
   assert.throws(() => two.connection.send(read('get')), { code: 'INTERNAL' });
-  assert.deepEqual([one.told, two.told], [['lost 0 INTERNAL'], ['lost 0 INTERNAL']]);
+  for (const { told } of [one, two]) assert.deepEqual(told, ['lost 0 INTERNAL', 'internal_error']);
 });
 
 test('memory that died with its core is not silently replaced by an empty one', () => {

@@ -66,7 +66,7 @@ test('the time of a whole job is bounded, what lies beyond the store included', 
     assert.deepEqual([aborted.code, aborted.outcome], ['ABORTED', 'not-applied']);
   }
   // What a job left behind would be in the way of closing.
-  assert.equal((await store.stats()).poolInUse, 0);
+  assert.equal((await store.stats()).pool.inUse, 0);
   await store.close();
 });
 

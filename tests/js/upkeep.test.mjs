@@ -54,7 +54,7 @@ test('a backup that is aborted leaves nothing behind', async () => {
     readdirSync(folder).filter((name) => name.startsWith('copy')),
     [],
   );
-  assert.equal((await store.stats()).poolInUse, 0);
+  assert.equal((await store.stats()).pool.inUse, 0);
   await store.close();
 });
 

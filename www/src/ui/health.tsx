@@ -173,7 +173,7 @@ function Figures() {
   return (
     <section aria-labelledby="health-figures">
       <h2 id="health-figures">Figures since the file was opened</h2>
-      {figures !== null && <Facts facts={{ ...figures }} />}
+      {figures !== null && <Facts facts={flat(figures)} />}
     </section>
   );
 }
@@ -191,6 +191,18 @@ function Facts({ facts }: { facts: Record<string, unknown> }) {
         ))}
     </dl>
   );
+}
+
+/** Every number by its path, as one name: `storage.writtenBytes` → `storageWrittenBytes`. */
+function flat(figures: object, before = ''): Record<string, number> {
+  const facts: Record<string, number> = {};
+  for (const [key, value] of Object.entries(figures)) {
+    const name = before === '' ? key : before + (key[0]?.toUpperCase() ?? '') + key.slice(1);
+    if (typeof value === 'number') facts[name] = value;
+    else if (typeof value === 'object' && value !== null && !Array.isArray(value))
+      Object.assign(facts, flat(value, name));
+  }
+  return facts;
 }
 
 /** `storageWrittenBytes` → `Storage written`. */
