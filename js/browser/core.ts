@@ -18,6 +18,7 @@ export interface CoreFiles {
 
 export interface CoreOptions {
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   clientsMayReturn?: boolean | undefined;
 }

@@ -19,6 +19,7 @@ export interface Start {
   lock: string;
   wasmUrl: string | undefined;
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
 }
 

@@ -22,6 +22,7 @@ import { StoreWorker } from './worker_host.js';
 export interface PlaceOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   wasmUrl?: string | URL | undefined;
   workerUrl?: string | URL | undefined;
@@ -182,7 +183,7 @@ export class Place implements Connector {
         'the worker of this store has ended, and the data that was in its memory is gone',
       );
     }
-    const { durability, pool, wasmUrl, workerUrl } = this.#options;
+    const { durability, pool, purgeTrashAfterMs, wasmUrl, workerUrl } = this.#options;
     const worker = new StoreWorker(
       workerUrl,
       {
@@ -193,6 +194,7 @@ export class Place implements Connector {
         wasmUrl: absolute(wasmUrl),
         durability,
         pool,
+        purgeTrashAfterMs,
       },
       () => {
         if (worker.standing === 'leads') this.#remembers ||= worker.ephemeral;

@@ -86,6 +86,7 @@ export const openOptions = options({
     acquireTimeoutMs: timeoutMs,
   }),
   retries,
+  purgeTrashAfterMs: check.integer(1, Number.MAX_SAFE_INTEGER),
   worker: check.flag,
   wasmUrl: address,
   workerUrl: address,
@@ -93,6 +94,20 @@ export const openOptions = options({
 });
 export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
 export const jobOptions = options({ onProgress: check.callback });
+/** What may be just switched on, or said more closely. */
+const flagOr =
+  (closer: check.Check): check.Check =>
+  (value) => {
+    if (typeof value !== 'boolean') closer(value);
+  };
+export const maintainTasks = shape({
+  purge: flagOr(shape({ deletedBefore: check.time }, { required: ['deletedBefore'] })),
+  rebuildSearch: check.flag,
+  vacuum: flagOr(check.oneOf('incremental', 'full')),
+  analyze: check.flag,
+  optimize: check.flag,
+  checkpoint: check.flag,
+});
 export const replaceInBrowserOptions = options({ onProgress: check.callback, keepName: check.text(1_024) });
 export const backupOptions = options({ onProgress: check.callback, overwrite: check.flag });
 export const replaceOptions = options({ onProgress: check.callback, keepPath: text(4_096) });

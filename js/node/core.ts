@@ -54,6 +54,7 @@ export async function salvageFile(damaged: string, to: string): Promise<Omit<Sal
 export interface CoreOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   /** The host before was lost, and its clients may be on their way to this one. */
   clientsMayReturn?: boolean | undefined;

@@ -83,12 +83,12 @@ export class ChatStore extends ClientStore {
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     const wanted = pathOf(path);
-    const { signal, timeoutMs, pool, onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
+    const { signal, timeoutMs, pool, purgeTrashAfterMs, onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
     const durability = wanted === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
     const file = wanted === MEMORY ? MEMORY : realPathOf(wanted);
     if (inMemory) checkNoFile(file);
-    const place = Place.at(file, { inMemory, worker, durability, pool });
+    const place = Place.at(file, { inMemory, worker, durability, pool, purgeTrashAfterMs });
     const link = new Link(place, {
       name: randomName(),
       retries,

@@ -20,6 +20,7 @@ mod direct;
 mod group_commit;
 mod idempotency;
 mod idle;
+mod maintenance;
 mod options;
 mod pool;
 mod queue;
@@ -37,6 +38,7 @@ mod upkeep;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
+pub use maintenance::Task;
 pub use options::{Durability, Info, Options, PoolOptions};
 pub use pool::PoolFigures;
 pub use reply::{Reply, Table};
@@ -144,6 +146,7 @@ impl<C: Collect> Engine<C> {
             durability,
             pool,
             retries,
+            purge_trash_after_ms,
             clients_may_return,
         } = options.into();
         let file = File::new(storage, path, durability)?;
@@ -176,7 +179,7 @@ impl<C: Collect> Engine<C> {
             refuses_writes: None,
             is_trusted,
             incoming: None,
-            idle: Idle::default(),
+            idle: Idle::new(purge_trash_after_ms),
             counters: Counters::default(),
         };
         if clients_may_return {
