@@ -24,21 +24,33 @@ const SNAPSHOTS_LOOK_MS = 50;
 const COPY_BYTES_MAX = 512 * 1024 * 1024;
 
 type Task = keyof MaintainTasks;
-type Step = 'measure' | 'vacuum' | 'vacuumFull' | 'analyze' | 'optimize' | 'mergeSearch' | 'resetSearch' | 'checkpoint';
+type Step =
+  | 'measure'
+  | 'index'
+  | 'vacuum'
+  | 'vacuumFull'
+  | 'analyze'
+  | 'optimize'
+  | 'mergeSearch'
+  | 'resetSearch'
+  | 'checkpoint';
 
 /** What a step tells: how large the store is now, and how many rows were changed. */
-interface StepReply extends StoreSize {
+interface StepReply extends Omit<StoreSize, 'sizeBytes'> {
   changed: number;
+  /** What the search index lacks, at least. */
+  left: number;
 }
 
 /** Does what is asked for, in order; see `ChatStore.maintain`. */
 export async function maintain(
   link: Link,
   readText: ReadText,
+  pageSizeBytes: number,
   tasks: MaintainTasks,
   options: JobOptions,
 ): Promise<MaintainReport> {
-  const work = new Maintenance(link, readText, options);
+  const work = new Maintenance(link, readText, pageSizeBytes, options);
   const wanted = Object.keys(tasks).length === 0 ? USUAL : tasks;
   const { purge = false, rebuildSearch = false, vacuum = false } = wanted;
   const beganMs = performance.now();
@@ -64,19 +76,21 @@ class Maintenance {
   readonly #readText: ReadText;
   readonly #options: JobOptions;
   readonly #time: JobTime;
+  readonly #pageSizeBytes: number;
   #task: Task = 'checkpoint';
   #steps = 0;
 
-  constructor(link: Link, readText: ReadText, options: JobOptions) {
+  constructor(link: Link, readText: ReadText, pageSizeBytes: number, options: JobOptions) {
     this.#link = link;
     this.#readText = readText;
+    this.#pageSizeBytes = pageSizeBytes;
     this.#options = options;
     this.#time = new JobTime(options);
   }
 
   async size(): Promise<StoreSize> {
-    const { pages, freePages, logPages, sizeBytes } = await this.#step('measure');
-    return { pages, freePages, logPages, sizeBytes };
+    const { pages, freePages, logPages } = await this.#step('measure');
+    return { pages, freePages, logPages, sizeBytes: (pages + logPages) * this.#pageSizeBytes };
   }
 
   /** Runs one task, which gives what it has done, and keeps what is to be told of it. */
@@ -134,8 +148,8 @@ class Maintenance {
   /** Copies the store in order, in one step that nothing goes on beside. */
   async vacuumFully(): Promise<number> {
     await this.#index();
-    const { pages, freePages, logPages, sizeBytes } = await this.#step('measure');
-    const copyBytes = (sizeBytes / (pages + logPages)) * (pages - freePages);
+    const { pages, freePages } = await this.#step('measure');
+    const copyBytes = (pages - freePages) * this.#pageSizeBytes;
     if (copyBytes > COPY_BYTES_MAX) {
       throw new ChatStoreError(
         'TOO_LARGE',
@@ -191,8 +205,7 @@ class Maintenance {
   async #index(): Promise<number> {
     let expected = 0;
     await this.#inSlices(500, 8_000, async (limit) => {
-      const reply = await this.#call({ verb: 'search.index', write: false, args: { limit } });
-      const { messages: left } = readCount(reply, this.#readText);
+      const { left } = await this.#step('index', limit);
       expected = Math.max(expected, left);
       this.#tell(expected - left, expected);
       return left > 0;

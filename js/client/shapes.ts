@@ -110,6 +110,14 @@ export const maintainTasks = shape({
 });
 export const replaceInBrowserOptions = options({ onProgress: check.callback, keepName: check.text(1_024) });
 export const backupOptions = options({ onProgress: check.callback, overwrite: check.flag });
+export const scheduleOptions = shape(
+  {
+    everyMs: check.integer(1_000, Number.MAX_SAFE_INTEGER),
+    keep: check.integer(1, 10_000),
+    directory: address,
+  },
+  { required: ['everyMs', 'keep', 'directory'] },
+);
 export const replaceOptions = options({ onProgress: check.callback, keepPath: text(4_096) });
 export const snapshotOptions = options({ leaseMs: timeoutMs });
 export const deleteOptions = optionsOfWrite({ permanent: check.flag });

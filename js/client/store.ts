@@ -274,7 +274,7 @@ export abstract class ChatStore extends Verbs {
   async maintain(tasks: MaintainTasks = {}, options: JobOptions = {}): Promise<MaintainReport> {
     checkArgument('tasks', shapes.maintainTasks, tasks);
     checkOptions(shapes.jobOptions, options);
-    return maintain(this.#link, this.#readText, tasks, options);
+    return maintain(this.#link, this.#readText, this.info.pageSizeBytes, tasks, options);
   }
 
   /** What the store has done since its file was opened, in numbers. */

@@ -607,6 +607,16 @@ export interface BackupInfo {
   sizeBytes: number;
 }
 
+/** Options of `scheduleBackups`, in Node. */
+export interface ScheduleOptions {
+  /** How long after one backup the next is made, in milliseconds: from 1,000. */
+  everyMs: number;
+  /** How many are kept, from 1: the newest. */
+  keep: number;
+  /** Where they go. It is made where it does not exist. */
+  directory: string | URL;
+}
+
 /** Where new content comes from: bytes, a stream of them, or a file in Node. */
 export type ReplaceSource = Uint8Array | Blob | ReadableStream<Uint8Array> | { path: string | URL };
 

@@ -4,7 +4,7 @@
 //! Each step does a little of one kind, so that a call that comes meanwhile waits for that at most.
 
 use super::call::Collect;
-use super::{Engine, Request};
+use super::{Engine, Request, Task};
 use crate::error::{Code, Error, Result};
 use crate::store::{operations, search, sessions, streams};
 
@@ -226,7 +226,7 @@ impl<C: Collect> Engine<C> {
         let before_ms = self.file.vfs.now_ms() - OPERATIONS_KEPT_MS;
         // What fails is done the next time.
         let _ = self.in_transaction(|engine| operations::prune(engine.context()?, before_ms));
-        let _ = self.optimize();
+        let _ = self.maintain_alone(Task::Optimize, 0);
     }
 
     /// Deletes some of what has been in the trash for long enough. Gives when to go on.

@@ -18,6 +18,8 @@ use crate::vfs::Connection;
 pub enum Task {
     /// Nothing: it tells how large the store is, as each of them does.
     Measure,
+    /// Brings `limit` messages of the search index in step, as a search would.
+    Index,
     /// Gives back up to `limit` free pages, and moves what lies behind them.
     Vacuum,
     /// Copies the store in order. Everything waits for it.
@@ -35,7 +37,7 @@ pub enum Task {
 }
 
 /// Entries of an index that are looked at: more make the numbers no better.
-const ANALYZE: &str = "PRAGMA analysis_limit = 1000; ANALYZE";
+const LIMIT: &str = "PRAGMA analysis_limit = 1000";
 /// All tables, those that had no samples yet too, and each within a limit.
 const OPTIMIZE: &str = "PRAGMA optimize = 0x10012";
 /// Other connections look at the samples when the schema has changed.
@@ -45,68 +47,59 @@ impl<C: Collect> Engine<C> {
     /// One step of a task.
     pub(super) fn maintain(&mut self, task: Task, limit: i32) -> Result<Answer<C>> {
         let before = self.connections()?.writer.total_changes();
+        let mut left = 0;
         match task {
             Task::Measure => {}
-            Task::Vacuum => self.in_transaction(|engine| {
-                run(
-                    engine.writer()?,
-                    &format!("PRAGMA incremental_vacuum({limit})"),
-                )
-            })?,
+            Task::Index => left = self.index(limit.max(1).unsigned_abs())?,
             Task::VacuumFull => self.vacuum()?,
-            Task::Analyze => self.analyze(ANALYZE)?,
-            Task::Optimize => self.analyze(OPTIMIZE)?,
-            Task::MergeSearch => {
-                self.in_transaction(|engine| search::merge(engine.writer()?, limit))?;
-            }
-            Task::ResetSearch => {
-                self.in_transaction(|engine| search::reset(engine.writer()?))?;
-            }
             Task::Checkpoint => self.empty_log()?,
+            _ => self.maintain_alone(task, limit)?,
         }
         let connections = self.connections()?;
         let writer = &connections.writer;
-        let number = |sql: &str| Ok::<i64, Error>(value(writer, sql, [])?.unwrap_or(0));
-        let pages = number("PRAGMA page_count")?;
-        let free_pages = number("PRAGMA freelist_count")?;
-        let page_bytes = number("PRAGMA page_size")?;
-        let (log_pages, _) = connections.log_frames()?;
-        let changed = writer.total_changes().saturating_sub(before) as i64;
-        let figures = [
-            ("changed", changed),
-            ("pages", pages),
-            ("freePages", free_pages),
-            ("logPages", log_pages),
-            ("sizeBytes", (pages + log_pages) * page_bytes),
-        ];
-        let (columns, cells) = figures
-            .map(|(name, number)| (name.to_owned(), Value::Integer(number)))
-            .into_iter()
-            .unzip();
+        let mut table = Table::default();
+        let mut tell = |name: &str, number: i64| {
+            table.columns.push(name.to_owned());
+            table.cells.push(Value::Integer(number));
+        };
+        let changed = writer.total_changes().saturating_sub(before);
+        tell("changed", changed as i64);
+        tell("left", left as i64);
+        tell("logPages", connections.log_frames()?.0);
+        for (name, pragma) in [
+            ("pages", "PRAGMA page_count"),
+            ("freePages", "PRAGMA freelist_count"),
+        ] {
+            tell(name, value(writer, pragma, [])?.unwrap_or(0));
+        }
         Ok(Answer {
-            reply: Reply::Table(Table {
-                columns,
-                cells,
-                size_bytes: 0,
-            }),
+            reply: Reply::Table(table),
             messages: C::default(),
         })
     }
 
-    /// Samples what the planner goes by.
-    pub(super) fn optimize(&mut self) -> Result<()> {
-        self.analyze(OPTIMIZE)
-    }
-
-    fn analyze(&mut self, sql: &str) -> Result<()> {
+    /// A step that is a transaction of its own.
+    pub(super) fn maintain_alone(&mut self, task: Task, limit: i32) -> Result<()> {
         self.in_transaction(|engine| {
             let writer = engine.writer()?;
-            let before = writer.total_changes();
-            run(writer, sql)?;
-            if writer.total_changes() > before {
-                run(writer, TELL_OTHERS)?;
+            match task {
+                Task::Vacuum => run(writer, &format!("PRAGMA incremental_vacuum({limit})")),
+                Task::MergeSearch => search::merge(writer, limit),
+                Task::ResetSearch => search::reset(writer),
+                _ => {
+                    let before = writer.total_changes();
+                    if task == Task::Analyze {
+                        run(writer, LIMIT)?;
+                        run(writer, "ANALYZE")?;
+                    } else {
+                        run(writer, OPTIMIZE)?;
+                    }
+                    if writer.total_changes() > before {
+                        writer.execute_batch(TELL_OTHERS)?;
+                    }
+                    Ok(())
+                }
             }
-            Ok(())
         })
     }
 
@@ -150,12 +143,10 @@ impl<C: Collect> Engine<C> {
     }
 }
 
-/// Runs statements to their ends, whatever rows they give.
+/// Runs a statement to its end, whatever rows it gives.
 fn run(connection: &Connection, sql: &str) -> Result<()> {
-    for sql in sql.split("; ") {
-        let mut statement = connection.prepare(sql)?;
-        let mut rows = statement.query([])?;
-        while rows.next()?.is_some() {}
-    }
+    let mut statement = connection.prepare(sql)?;
+    let mut rows = statement.query([])?;
+    while rows.next()?.is_some() {}
     Ok(())
 }

@@ -103,6 +103,7 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
 fn task_of(task: &str) -> Option<Task> {
     Some(match task {
         "measure" => Task::Measure,
+        "index" => Task::Index,
         "vacuum" => Task::Vacuum,
         "vacuumFull" => Task::VacuumFull,
         "analyze" => Task::Analyze,

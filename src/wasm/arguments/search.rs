@@ -23,11 +23,6 @@ struct SearchArguments {
     cursor: Option<String>,
 }
 
-#[derive(Deserialize)]
-struct Index {
-    limit: u32,
-}
-
 pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
     Ok(match verb {
         "search" => {
@@ -49,9 +44,6 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
                 page: PageOptions { limit, cursor },
             }
         }
-        "search.index" => Request::SearchIndex {
-            limit: from::<Index>(verb, args)?.limit,
-        },
         "query" => query(&args)?,
         _ => return Err(unknown(verb)),
     })
