@@ -158,3 +158,18 @@ fn a_commit_has_the_pages_looked_at_that_its_record_goes_to() {
     clients.step();
     assert_eq!(clients.notices, ["resealed"]);
 }
+
+#[test]
+fn a_full_vacuum_copies_nothing_of_a_damaged_file() {
+    let (_folder, path) = closed_store();
+    damage(&path);
+    let mut clients = open(&path);
+    let vacuum = Request::Maintain {
+        task: chatstore::engine::Task::VacuumFull,
+        limit: 0,
+    };
+    assert_eq!(code(clients.call(0, vacuum)), "CHECKSUM_MISMATCH");
+    drop(clients);
+    let mut clients = open(&path);
+    assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
+}

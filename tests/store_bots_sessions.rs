@@ -295,12 +295,14 @@ fn purge_empties_the_trash_up_to_a_time() {
     let count = chats
         .count(Request::SessionsPurge {
             deleted_before_ms: 1,
+            limit: u32::MAX,
         })
         .unwrap();
     assert_eq!((count.bots, count.sessions, count.messages), (0, 0, 0));
     let count = chats
         .count(Request::SessionsPurge {
             deleted_before_ms: i64::MAX,
+            limit: u32::MAX,
         })
         .unwrap();
     assert_eq!((count.bots, count.sessions, count.messages), (1, 1, 2));

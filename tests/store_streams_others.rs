@@ -181,7 +181,10 @@ fn in_the_trash_a_reply_goes_on_and_for_good_it_is_gone() {
                 .unwrap();
             let deleted_before_ms = i64::MAX;
             chats
-                .count(Request::SessionsPurge { deleted_before_ms })
+                .count(Request::SessionsPurge {
+                    deleted_before_ms,
+                    limit: u32::MAX,
+                })
                 .unwrap();
         },
         |chats| {

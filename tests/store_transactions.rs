@@ -159,6 +159,7 @@ fn steps_out_of_order_are_refused() {
     assert_eq!(code(chats.engine.rollback_to()), "TRANSACTION_STATE");
     let outside = Request::SessionsPurge {
         deleted_before_ms: 0,
+        limit: u32::MAX,
     };
     assert_eq!(code(chats.call(outside)), "BUSY");
     chats.engine.commit().unwrap();

@@ -19,6 +19,7 @@ export interface CoreFiles {
 
 export interface CoreOptions {
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   /** Not the core's own concern, but the host's. */
   slowQueryMs?: number | undefined;

@@ -76,9 +76,10 @@ export async function lead(folder: string, options: LeaderOptions, onNewer: () =
   };
 }
 
-const coreOptions = ({ durability, pool, clientsMayReturn }: LeaderOptions): CoreOptions => ({
+const coreOptions = ({ durability, pool, purgeTrashAfterMs, clientsMayReturn }: LeaderOptions): CoreOptions => ({
   durability,
   pool,
+  purgeTrashAfterMs,
   clientsMayReturn,
 });
 

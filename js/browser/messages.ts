@@ -18,6 +18,7 @@ export interface Start {
   /** The lock that the worker holds for as long as it lives. */
   lock: string;
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   slowQueryMs?: number | undefined;
 }

@@ -104,16 +104,12 @@ export class ChatStore extends ClientStore {
   static async open(name: string, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     folderOf(name);
-    const { signal, timeoutMs, pool, slowQueryMs, onEvent, wasmUrl, workerUrl, retries = DEFAULT_RETRIES } = options;
+    const { signal, timeoutMs, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl } = options;
+    const { onEvent, retries = DEFAULT_RETRIES } = options;
     const durability = name === MEMORY ? 'memory' : options.durability;
-    const place = Place.at(name, {
-      inMemory: durability === 'memory',
-      durability,
-      pool,
-      slowQueryMs,
-      wasmUrl,
-      workerUrl,
-    });
+    const inMemory = durability === 'memory';
+    const wanted = { inMemory, durability, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl };
+    const place = Place.at(name, wanted);
     const link = new Link(place, {
       name: randomName(),
       retries,

@@ -22,6 +22,7 @@ import { StoreWorker } from './worker_host.js';
 export interface PlaceOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   slowQueryMs?: number | undefined;
   wasmUrl?: string | URL | undefined;
@@ -180,7 +181,7 @@ export class Place implements Connector {
         'the worker of this store has ended, and the data that was in its memory is gone',
       );
     }
-    const { durability, pool, slowQueryMs, wasmUrl, workerUrl } = this.#options;
+    const { durability, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl } = this.#options;
     const worker = new StoreWorker(
       { wasmUrl, workerUrl },
       {
@@ -191,6 +192,7 @@ export class Place implements Connector {
         durability,
         pool,
         slowQueryMs,
+        purgeTrashAfterMs,
       },
       () => {
         if (worker.standing === 'leads') this.#remembers ||= worker.ephemeral;

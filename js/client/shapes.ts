@@ -87,6 +87,7 @@ export const openOptions = options({
   }),
   retries,
   slowQueryMs: check.integer(0, MAX_TIMEOUT_MS),
+  purgeTrashAfterMs: check.integer(1, Number.MAX_SAFE_INTEGER),
   worker: check.flag,
   wasmUrl: address,
   workerUrl: address,
@@ -95,8 +96,30 @@ export const openOptions = options({
 export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
 export const statsOptions = options({ deep: check.flag });
 export const jobOptions = options({ onProgress: check.callback });
+/** What may be just switched on, or said more closely. */
+const flagOr =
+  (closer: check.Check): check.Check =>
+  (value) => {
+    if (typeof value !== 'boolean') closer(value);
+  };
+export const maintainTasks = shape({
+  purge: flagOr(shape({ deletedBefore: check.time }, { required: ['deletedBefore'] })),
+  rebuildSearch: check.flag,
+  vacuum: flagOr(check.oneOf('incremental', 'full')),
+  analyze: check.flag,
+  optimize: check.flag,
+  checkpoint: check.flag,
+});
 export const replaceInBrowserOptions = options({ onProgress: check.callback, keepName: check.text(1_024) });
 export const backupOptions = options({ onProgress: check.callback, overwrite: check.flag });
+export const scheduleOptions = shape(
+  {
+    everyMs: check.integer(1_000, Number.MAX_SAFE_INTEGER),
+    keep: check.integer(1, 10_000),
+    directory: address,
+  },
+  { required: ['everyMs', 'keep', 'directory'] },
+);
 export const replaceOptions = options({ onProgress: check.callback, keepPath: text(4_096) });
 export const snapshotOptions = options({ leaseMs: timeoutMs });
 export const deleteOptions = optionsOfWrite({ permanent: check.flag });

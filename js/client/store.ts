@@ -11,6 +11,7 @@ import { deepStats, stats } from './figures.js';
 import { JobTime } from './job.js';
 import { ChatStoreError } from './errors.js';
 import type { Link } from './link.js';
+import { maintain } from './maintain.js';
 import type { ReadText } from './rows.js';
 import * as shapes from './shapes.js';
 import { Live } from './live.js';
@@ -19,6 +20,8 @@ import { runTransaction, type Transaction } from './transaction.js';
 import type {
   JobOptions,
   LiveQuery,
+  MaintainReport,
+  MaintainTasks,
   ReplaceReport,
   SnapshotOptions,
   Stats,
@@ -266,6 +269,47 @@ export abstract class ChatStore extends Verbs {
   // oxlint-disable-next-line class-methods-use-this -- for browsers to override
   protected roomNow(): Promise<Stats['room']> {
     return Promise.resolve(null);
+  }
+
+  /**
+   * Keeps the store small and quick, and changes nothing of what it holds, `purge` aside. Without tasks it
+   * does what is cheap and never wrong: `{ vacuum: true, optimize: true, checkpoint: true }`. Tasks run in
+   * the order in which they stand here, one step at a time with other calls in between; where the process
+   * that owns the file is lost, the step is done again by the next owner.
+   *
+   * - `purge` removes for good what went to the trash before a time, a session as a whole.
+   * - `rebuildSearch` makes the search index anew. Searches meanwhile wait for it, and find everything; those
+   *   in a snapshot that was begun meanwhile end with `INDEX_PENDING`.
+   * - `vacuum: 'incremental'` moves pages from the end of the file into its free ones and cuts the end off.
+   *   The file shrinks; what lies scattered in it stays so. `vacuum: 'full'` writes the store anew in order:
+   *   it **blocks every other call** until it is done, about a second for each 50 MB, and needs room for a
+   *   copy in memory and for another in the log. It waits for snapshots to end.
+   * - `analyze` looks at a sample of each index; `optimize` does so where much has changed since, and merges
+   *   the search index.
+   * - `checkpoint` moves the log into the file and cuts it to nothing, as far as no snapshot needs it.
+   *
+   * What was done stays done where it ends early: by `TIMEOUT` or `ABORTED` of the options, which govern the
+   * whole, or by a failure. Errors: `BUSY` where snapshots stay open for 30 s and `full` waits for them,
+   * `TOO_LARGE` where what the store holds is over 512 MiB and `full` would not have the memory; `DISK_FULL`.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open(':memory:')
+   * const session = await store.sessions.create()
+   * await store.messages.add({ sessionId: session.id, role: 'user', content: 'Forget this. '.repeat(10_000) })
+   * await store.sessions.delete(session.id, { permanent: true })
+   * const { before, after } = await store.maintain({ vacuum: 'incremental' })
+   * assert.ok(after.pages < before.pages)
+   * assert.equal(after.freePages, 0)
+   * await store.close()
+   * ```
+   */
+  async maintain(tasks: MaintainTasks = {}, options: JobOptions = {}): Promise<MaintainReport> {
+    checkArgument('tasks', shapes.maintainTasks, tasks);
+    checkOptions(shapes.jobOptions, options);
+    return maintain(this.#link, this.#readText, this.info.pageSizeBytes, tasks, options);
   }
 
   /** @internal */

@@ -386,6 +386,11 @@ export interface OpenOptions extends CallOptions {
    */
   retries?: number | undefined;
   /**
+   * What has been in the trash for longer is deleted for good, by itself, when there is nothing else to do:
+   * in milliseconds. Default: never. Where the file is open already, whoever opened it first has chosen.
+   */
+  purgeTrashAfterMs?: number | undefined;
+  /**
    * True: the store lives in a thread of its own, so that it serves other processes while this thread is
    * busy. In a browser it always does.
    */
@@ -608,6 +613,16 @@ export interface BackupInfo {
   sizeBytes: number;
 }
 
+/** Options of `scheduleBackups`, in Node. */
+export interface ScheduleOptions {
+  /** How long after one backup the next is made, in milliseconds: from 1,000. */
+  everyMs: number;
+  /** How many are kept, from 1: the newest. */
+  keep: number;
+  /** Where they go. It is made where it does not exist. */
+  directory: string | URL;
+}
+
 /** Where new content comes from: bytes, a stream of them, or a file in Node. */
 export type ReplaceSource = Uint8Array | Blob | ReadableStream<Uint8Array> | { path: string | URL };
 
@@ -657,6 +672,52 @@ export interface SalvageReport {
   pagesLost: number;
   rowsDamaged: number;
   problems: string[];
+}
+
+/** What `maintain` is to do; see there. What is absent or false is not done. */
+export interface MaintainTasks {
+  /** Removes for good what went to the trash before a time; `true`: more than 30 days ago. */
+  purge?: boolean | { deletedBefore: number } | undefined;
+  /** Makes the search index anew. */
+  rebuildSearch?: boolean | undefined;
+  /** Gives free pages back: `incremental` (or `true`) a few at a time, `full` all at once by copying the store. */
+  vacuum?: boolean | 'incremental' | 'full' | undefined;
+  /** Counts anew what the query planner goes by. */
+  analyze?: boolean | undefined;
+  /** Does so where it is due, and merges the pieces of the search index into one. */
+  optimize?: boolean | undefined;
+  /** Moves the log into the file and empties it. */
+  checkpoint?: boolean | undefined;
+}
+
+/** How large a store is; `pages - freePages` of them hold something. */
+export interface StoreSize {
+  pages: number;
+  freePages: number;
+  /** Pages in the log. */
+  logPages: number;
+  /** All pages, of the file and of the log, in bytes. */
+  sizeBytes: number;
+}
+
+/** What one task of `maintain` did. */
+export interface MaintainTaskReport {
+  task: keyof MaintainTasks;
+  ms: number;
+  /** In how many calls. */
+  steps: number;
+  /** Rows that were removed or indexed, pages that were given back or moved out of the log: what the task is about. */
+  done: number;
+  before: StoreSize;
+  after: StoreSize;
+}
+
+/** What `maintain` did: its tasks in the order in which they ran. */
+export interface MaintainReport {
+  ms: number;
+  tasks: MaintainTaskReport[];
+  before: StoreSize;
+  after: StoreSize;
 }
 
 /** Options of `stats`. */

@@ -40,7 +40,7 @@ function rowOf(reply: Uint8Array, readText: ReadText): Row {
 }
 
 /** Lets others of this thread have a word. */
-const turn = (): Promise<void> =>
+export const turn = (): Promise<void> =>
   new Promise((resolve) => {
     setTimeout(resolve);
   });

@@ -54,6 +54,7 @@ export async function salvageFile(damaged: string, to: string): Promise<Omit<Sal
 export interface CoreOptions {
   inMemory: boolean;
   durability?: Durability | undefined;
+  purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   /** Not the core's own concern, but the host's. */
   slowQueryMs?: number | undefined;

@@ -12,7 +12,7 @@ import { ChatStoreError } from '../client/errors.js';
 import { randomName } from '../client/ids.js';
 import { Link } from '../client/link.js';
 import { readQueryRows } from '../client/rows.js';
-import { backupOptions, openOptions, replaceOptions } from '../client/shapes.js';
+import { backupOptions, openOptions, replaceOptions, scheduleOptions } from '../client/shapes.js';
 import { ChatStore as ClientStore } from '../client/store.js';
 import type {
   BackupInfo,
@@ -23,6 +23,7 @@ import type {
   ReplaceReport,
   ReplaceSource,
   SalvageReport,
+  ScheduleOptions,
   StoreInfo,
 } from '../client/types.js';
 import { whileClosed } from './claim.js';
@@ -30,6 +31,7 @@ import { readFrom, writeTo } from './copies.js';
 import { salvageFile } from './core.js';
 import { MEMORY, codeOf, ioError, pathOf, realPathOf } from './paths.js';
 import { Place } from './place.js';
+import { schedule } from './schedule.js';
 import { readTextInNode } from './text.js';
 
 const DEFAULT_RETRIES = 3;
@@ -38,11 +40,13 @@ const DEFAULT_RETRIES = 3;
 export class ChatStore extends ClientStore {
   readonly #place: Place;
   readonly #info: Omit<StoreInfo, 'role'>;
+  readonly #onEvent: OpenOptions['onEvent'];
 
-  private constructor(link: Link, place: Place, info: Omit<StoreInfo, 'role'>) {
+  private constructor(link: Link, place: Place, info: Omit<StoreInfo, 'role'>, onEvent: OpenOptions['onEvent']) {
     super(link, readTextInNode);
     this.#place = place;
     this.#info = info;
+    this.#onEvent = onEvent;
   }
 
   /** What the store is and where it lies. The role is that of now: it changes when an owner is lost. */
@@ -83,12 +87,13 @@ export class ChatStore extends ClientStore {
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     const wanted = pathOf(path);
-    const { signal, timeoutMs, pool, slowQueryMs, onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
+    const { signal, timeoutMs, pool, slowQueryMs, purgeTrashAfterMs } = options;
+    const { onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
     const durability = wanted === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
     const file = wanted === MEMORY ? MEMORY : realPathOf(wanted);
     if (inMemory) checkNoFile(file);
-    const place = Place.at(file, { inMemory, worker, durability, pool, slowQueryMs });
+    const place = Place.at(file, { inMemory, worker, durability, pool, slowQueryMs, purgeTrashAfterMs });
     const link = new Link(place, {
       name: randomName(),
       retries,
@@ -96,7 +101,7 @@ export class ChatStore extends ClientStore {
     });
     try {
       const reply = await link.call({ verb: 'info', write: false }, { signal, timeoutMs });
-      return new ChatStore(link, place, infoOf(readQueryRows(reply, readTextInNode)[0], inMemory));
+      return new ChatStore(link, place, infoOf(readQueryRows(reply, readTextInNode)[0], inMemory), onEvent);
     } catch (error) {
       await link.close();
       throw error;
@@ -132,6 +137,34 @@ export class ChatStore extends ClientStore {
     checkOptions(backupOptions, options);
     const { overwrite = false, ...job } = options;
     return { sizeBytes: await writeTo(target, overwrite, (sink) => this.copyTo(job, sink)) };
+  }
+
+  /**
+   * Writes a backup into a directory as often as is said, `<file>-<time>.sqlite`, and keeps the newest few:
+   * the first one at once, unless there is one that is young enough. Gives a function that ends it; closing
+   * the store ends it too.
+   *
+   * It works while this process runs and does not keep it alive. Where several processes have the store open
+   * and a schedule each, the one that owns the file makes the backups. Which files are its own stands in
+   * `<file>-backups.json` beside them; no other is ever removed. What was written, and what failed, is told
+   * to `onEvent` of `open` as `backup` and `backupFailed`; what failed is tried again after `everyMs`.
+   *
+   * Errors, thrown at once: `INVALID_ARGUMENT` where the directory has the backups of another store of that
+   * name, `IO_ERROR` where it cannot be made or read.
+   *
+   * @example
+   * ```js example
+   * import { ChatStore } from 'chatstore'
+   *
+   * const store = await ChatStore.open('./chats.sqlite')
+   * const stop = store.scheduleBackups({ everyMs: 3_600_000, keep: 24, directory: './backups' })
+   * stop()
+   * await store.close()
+   * ```
+   */
+  scheduleBackups(options: ScheduleOptions): () => void {
+    checkOptions(scheduleOptions, options);
+    return schedule(this, options, (event) => this.#onEvent?.(event));
   }
 
   /**

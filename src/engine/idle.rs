@@ -1,11 +1,12 @@
-//! Work that can be done at any time: the search index, the log, the records of operations, the pool.
+//! Work that can be done at any time: the search index, the log, the records of operations, the pool, what
+//! the query planner goes by, and trash that is old, where that is wanted.
 //!
 //! Each step does a little of one kind, so that a call that comes meanwhile waits for that at most.
 
 use super::call::Collect;
-use super::{Engine, Request};
+use super::{Engine, Request, Task};
 use crate::error::{Code, Error, Result};
-use crate::store::{operations, search, streams};
+use crate::store::{operations, search, sessions, streams};
 
 /// How long nothing must have been written before the index follows, milliseconds.
 const INDEX_AFTER_MS: f64 = 50.0;
@@ -26,6 +27,9 @@ const CLIENTS_RETURN_WITHIN_MS: f64 = 2_000.0;
 /// How often records of operations are looked through, and how long they are kept, milliseconds.
 const PRUNE_EVERY_MS: f64 = 600_000.0;
 const OPERATIONS_KEPT_MS: i64 = 24 * 60 * 60 * 1_000;
+/// How often old trash is looked for, milliseconds, and how many rows of it go at a time.
+const PURGE_EVERY_MS: f64 = 600_000.0;
+const PURGE_SLICE_ROWS: u32 = 500;
 
 /// What is known of what could be done.
 #[derive(Default)]
@@ -38,6 +42,9 @@ pub(super) struct Idle {
     /// What the storage had been given to write when the length of the log was asked for last.
     log_looked_at_bytes: u64,
     pruned_ms: f64,
+    /// How old trash has to be; none: it is kept for ever. And when it is looked for next.
+    purge_trash_after_ms: Option<f64>,
+    purge_at_ms: f64,
     /// Clients that are gone, whose replies under way are to be ended.
     lost_clients: Vec<String>,
     /// When replies of clients that did not come back are ended; none where that is done.
@@ -45,6 +52,13 @@ pub(super) struct Idle {
 }
 
 impl Idle {
+    pub(super) fn new(purge_trash_after_ms: Option<f64>) -> Self {
+        Self {
+            purge_trash_after_ms,
+            ..Self::default()
+        }
+    }
+
     /// Something is being written.
     pub(super) fn note_write(&mut self) {
         self.wrote = true;
@@ -100,6 +114,8 @@ impl<C: Collect> Engine<C> {
                 self.checkpoint_if_worth_it();
                 self.prune_operations(now_ms);
             }
+        } else if self.snapshots_wanted.is_empty() {
+            next_ms = next_ms.min(self.purge_trash(now_ms));
         }
         next_ms
     }
@@ -218,5 +234,32 @@ impl<C: Collect> Engine<C> {
         let before_ms = self.file.vfs.now_ms() - OPERATIONS_KEPT_MS;
         // What fails is done the next time.
         let _ = self.in_transaction(|engine| operations::prune(engine.context()?, before_ms));
+        let _ = self.maintain_alone(Task::Optimize, 0);
+    }
+
+    /// Deletes some of what has been in the trash for long enough. Gives when to go on.
+    fn purge_trash(&mut self, now_ms: f64) -> f64 {
+        let Some(after_ms) = self.idle.purge_trash_after_ms else {
+            return f64::INFINITY;
+        };
+        if now_ms >= self.idle.purge_at_ms {
+            self.idle.purge_at_ms = now_ms + PURGE_EVERY_MS;
+            let deleted_before_ms = self.file.vfs.now_ms() - after_ms as i64;
+            if let Ok(true) = self.has_trash(deleted_before_ms) {
+                let request = Request::SessionsPurge {
+                    deleted_before_ms,
+                    limit: PURGE_SLICE_ROWS,
+                };
+                if self.write_alone(&request).is_ok() {
+                    // The rest follows when the index has.
+                    self.idle.purge_at_ms = now_ms;
+                }
+            }
+        }
+        self.idle.purge_at_ms
+    }
+
+    fn has_trash(&mut self, deleted_before_ms: i64) -> Result<bool> {
+        sessions::has_trash(&self.connections()?.reader, deleted_before_ms)
     }
 }

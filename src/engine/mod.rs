@@ -20,6 +20,7 @@ mod direct;
 mod group_commit;
 mod idempotency;
 mod idle;
+mod maintenance;
 mod options;
 mod pool;
 mod queue;
@@ -37,6 +38,7 @@ mod upkeep;
 use std::collections::{BTreeMap, VecDeque};
 
 pub use call::{Answer, Call, ClientId, Collect, Event, Job, Operation};
+pub use maintenance::Task;
 pub use options::{Durability, Info, Options, PoolOptions};
 pub use pool::PoolFigures;
 pub use reply::{Reply, Table};
@@ -146,6 +148,7 @@ impl<C: Collect> Engine<C> {
             durability,
             pool,
             retries,
+            purge_trash_after_ms,
             clients_may_return,
         } = options.into();
         let file = File::new(storage, path, durability)?;
@@ -179,7 +182,7 @@ impl<C: Collect> Engine<C> {
             is_trusted,
             is_tight: false,
             incoming: None,
-            idle: Idle::default(),
+            idle: Idle::new(purge_trash_after_ms),
             counters: Counters::default(),
         };
         if clients_may_return {

@@ -64,6 +64,8 @@ pub struct Options {
     pub pool: PoolOptions,
     /// How often a write is run again after a failure that was mended.
     pub retries: u32,
+    /// Trash that is older is deleted for good when nothing else is to be done, milliseconds; none: never.
+    pub purge_trash_after_ms: Option<f64>,
     /// Clients of a former owner may still be there and connect again: replies that they stream are
     /// theirs for some seconds. Otherwise whoever is not connected is gone.
     pub clients_may_return: bool,
@@ -75,6 +77,7 @@ impl Default for Options {
             durability: Durability::default(),
             pool: PoolOptions::default(),
             retries: 3,
+            purge_trash_after_ms: None,
             clients_may_return: false,
         }
     }

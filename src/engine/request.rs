@@ -2,6 +2,7 @@
 
 use rusqlite::Connection;
 
+use super::maintenance::Task;
 use super::reply::{Reply, Table, one_bot, one_session, visited, whole};
 use super::upkeep::Purpose;
 use crate::error::{Error, Result};
@@ -62,8 +63,10 @@ pub enum Request<'a> {
     SessionsRestore {
         id: String,
     },
+    /// `limit`: how many rows at most, about.
     SessionsPurge {
         deleted_before_ms: i64,
+        limit: u32,
     },
     MessagesAdd(Vec<NewMessage<'a>>),
     MessagesPut(Vec<NewMessage<'a>>),
@@ -187,6 +190,11 @@ pub enum Request<'a> {
     ReplaceEnd {
         job: String,
     },
+    /// One step of a task that keeps the store small and quick.
+    Maintain {
+        task: Task,
+        limit: i32,
+    },
     Query {
         sql: String,
         params: QueryParams,
@@ -246,6 +254,7 @@ impl Request<'_> {
             Self::ReplaceStep { finish: false, .. } => "replace.step",
             Self::ReplaceStep { finish: true, .. } => "replace.finish",
             Self::ReplaceEnd { .. } => "replace.end",
+            Self::Maintain { .. } => "maintain",
             Self::Query { .. } => "query",
         }
     }
@@ -267,6 +276,7 @@ impl Request<'_> {
                 | Self::ReplaceWrite { .. }
                 | Self::ReplaceStep { .. }
                 | Self::ReplaceEnd { .. }
+                | Self::Maintain { .. }
         )
     }
 
@@ -278,6 +288,7 @@ impl Request<'_> {
                 | Self::ReplaceWrite { .. }
                 | Self::ReplaceStep { .. }
                 | Self::ReplaceEnd { .. }
+                | Self::Maintain { .. }
         )
     }
 
@@ -337,9 +348,10 @@ impl Request<'_> {
                 Reply::Count(sessions::delete(writer, &id, permanent)?)
             }
             Self::SessionsRestore { id } => one_session(sessions::restore(writer, &id)?),
-            Self::SessionsPurge { deleted_before_ms } => {
-                Reply::Count(sessions::purge(writer, deleted_before_ms)?)
-            }
+            Self::SessionsPurge {
+                deleted_before_ms,
+                limit,
+            } => Reply::Count(sessions::purge(writer, deleted_before_ms, limit)?),
             Self::MessagesAdd(messages) => {
                 visited(messages::add(writer, &messages, &mut |message| {
                     visit(&MessageRef {

@@ -343,6 +343,7 @@ impl<C: Collect> Engine<C> {
                 }
                 Ok(super::done())
             }
+            Request::Maintain { task, limit } => self.maintain(*task, *limit),
             other => Err(Error::new(
                 Code::Internal,
                 format!("{} is not for the writer", other.verb()),

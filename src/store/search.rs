@@ -58,6 +58,28 @@ pub fn catch_up(writer: Writer<'_>, limit: u32) -> Result<u64> {
     Ok(stale + sessions)
 }
 
+/// Empties the index: it lacks everything then, and catches up like after any write.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn reset(connection: &Connection) -> Result<()> {
+    Ok(connection.execute_batch(
+        "INSERT INTO messages_fts (messages_fts) VALUES ('delete-all');
+         DELETE FROM search_stale;
+         INSERT INTO search_pending (session, from_key) SELECT key, key << 32 FROM sessions WHERE true
+         ON CONFLICT (session) DO UPDATE SET from_key = excluded.from_key",
+    )?)
+}
+
+/// Merges some pages of the index's pieces: all of them into one where `pages` is negative at first.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn merge(connection: &Connection, pages: i32) -> Result<()> {
+    let sql = "INSERT INTO messages_fts (messages_fts, rank) VALUES ('merge', ?1)";
+    execute(connection, sql, [pages]).map(drop)
+}
+
 /// Takes entries out whose text changed or went, and puts the new text in where there is one.
 fn drop_stale(connection: &Connection, limit: u32) -> Result<i64> {
     let stale: Vec<(i64, String)> = {

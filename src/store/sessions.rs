@@ -402,41 +402,54 @@ pub fn restore(writer: Writer<'_>, id: &str) -> Result<Session> {
     expect(connection, id)
 }
 
-/// Deletes for good what has been in the trash since before a time: bots, sessions and messages.
+/// Deletes for good what has been in the trash since before a time: sessions, bots and messages, about
+/// `limit` rows of them. A session goes as a whole, since half of one could be restored.
 ///
 /// # Errors
 /// What writing can fail with.
-pub fn purge(writer: Writer<'_>, deleted_before_ms: i64) -> Result<Count> {
+pub fn purge(writer: Writer<'_>, deleted_before_ms: i64, limit: u32) -> Result<Count> {
     let connection = writer.connection;
     let mut total = Count::default();
-    for bot in keys::<String>(
-        connection,
-        "SELECT id FROM bots WHERE deleted_at < ?1",
-        deleted_before_ms,
-    )? {
+    let left = |total: &Count| {
+        u64::from(limit).saturating_sub(total.sessions + total.messages + total.bots) as i64
+    };
+    // Those of a bot in the trash have gone there before it, or with it.
+    let sessions = "SELECT key FROM sessions WHERE deleted_at < ?1 ORDER BY deleted_at LIMIT ?2";
+    for session in keys(connection, sessions, deleted_before_ms, left(&total))? {
+        if left(&total) > 0 {
+            total.messages += delete_for_good(connection, session)?;
+            total.sessions += 1;
+        }
+    }
+    let bots = "SELECT id FROM bots WHERE deleted_at < ?1 LIMIT ?2";
+    for bot in keys::<String>(connection, bots, deleted_before_ms, left(&total))? {
         let gone = bots::delete(writer, &bot, true)?;
         total.bots += gone.bots;
         total.sessions += gone.sessions;
         total.messages += gone.messages;
     }
-    for session in keys::<i64>(
-        connection,
-        "SELECT key FROM sessions WHERE deleted_at < ?1",
-        deleted_before_ms,
-    )? {
-        total.messages += delete_for_good(connection, session)?;
-        total.sessions += 1;
-    }
-    total.messages += messages::purge(writer, deleted_before_ms)?;
+    total.messages += messages::purge(writer, deleted_before_ms, left(&total))?;
     Ok(total)
+}
+
+/// Whether anything has been in the trash since before a time.
+///
+/// # Errors
+/// What reading can fail with.
+pub fn has_trash(connection: &Connection, deleted_before_ms: i64) -> Result<bool> {
+    let sql = "SELECT EXISTS (SELECT 1 FROM sessions WHERE deleted_at < ?1)
+                   OR EXISTS (SELECT 1 FROM bots WHERE deleted_at < ?1)
+                   OR EXISTS (SELECT 1 FROM messages WHERE deleted_at < ?1)";
+    Ok(value(connection, sql, [deleted_before_ms])?.unwrap_or(false))
 }
 
 fn keys<T: rusqlite::types::FromSql>(
     connection: &Connection,
     sql: &str,
     before_ms: i64,
+    limit: i64,
 ) -> Result<Vec<T>> {
     let mut statement = connection.prepare_cached(sql)?;
-    let rows = statement.query_map([before_ms], |row| row.get(0))?;
+    let rows = statement.query_map([before_ms, limit], |row| row.get(0))?;
     Ok(rows.collect::<rusqlite::Result<_>>()?)
 }

@@ -15,8 +15,8 @@ export async function filled(path, messages = 500, options = {}) {
 }
 
 /** The ids of its messages, in their order. */
-export async function ids(store) {
+export async function ids(store, sessionId = 's') {
   const found = [];
-  for await (const message of store.messages.iterate({ sessionId: 's' })) found.push(message.id);
+  for await (const message of store.messages.iterate({ sessionId })) found.push(message.id);
   return found;
 }

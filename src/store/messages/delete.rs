@@ -55,15 +55,15 @@ pub fn delete_where(writer: Writer<'_>, filter: &DeleteFilter, permanent: bool) 
     delete_matching(writer, &conditions.join(" AND "), values, permanent)
 }
 
-/// Deletes for good the messages that went to the trash before a time. Gives their number.
+/// Deletes for good up to `limit` messages that went to the trash before a time. Gives their number.
 ///
 /// # Errors
 /// What writing can fail with.
-pub fn purge(writer: Writer<'_>, deleted_before_ms: i64) -> Result<u64> {
+pub fn purge(writer: Writer<'_>, deleted_before_ms: i64, limit: i64) -> Result<u64> {
     Ok(delete_matching(
         writer,
-        "deleted_at < ?1",
-        vec![Value::Integer(deleted_before_ms)],
+        "key IN (SELECT key FROM messages WHERE deleted_at < ?1 ORDER BY deleted_at, key LIMIT ?2)",
+        vec![Value::Integer(deleted_before_ms), Value::Integer(limit)],
         true,
     )?
     .messages)

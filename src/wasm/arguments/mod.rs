@@ -30,6 +30,7 @@ pub(super) fn options(options: JsValue) -> Result<Options> {
         durability: Option<String>,
         pool: Option<PoolFields>,
         retries: Option<u32>,
+        purge_trash_after_ms: Option<f64>,
         #[serde(default)]
         clients_may_return: bool,
     }
@@ -52,6 +53,7 @@ pub(super) fn options(options: JsValue) -> Result<Options> {
             acquire_timeout_ms: pool.acquire_timeout_ms.unwrap_or(usual.acquire_timeout_ms),
         };
     }
+    options.purge_trash_after_ms = fields.purge_trash_after_ms;
     options.clients_may_return = fields.clients_may_return;
     options.retries = fields.retries.unwrap_or(options.retries);
     Ok(options)
@@ -73,7 +75,9 @@ fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
         "bots" => bots::request(verb, args),
         "sessions" => sessions::request(verb, args),
         "messages" => messages::request(verb, args),
-        "tx" | "snapshot" | "verify" | "backup" | "replace" => scopes::request(verb, args),
+        "tx" | "snapshot" | "verify" | "backup" | "replace" | "maintain" => {
+            scopes::request(verb, args)
+        }
         "search" | "query" => search::request(verb, args),
         _ => Err(unknown(verb)),
     }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use wasm_bindgen::JsValue;
 
 use super::{from, unknown, whole};
-use crate::engine::{Purpose, Request};
+use crate::engine::{Purpose, Request, Task};
 use crate::error::Result;
 
 #[derive(Deserialize)]
@@ -28,6 +28,12 @@ struct ReplaceWrite {
 struct Replace {
     job: String,
     keep: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Maintain {
+    task: String,
+    limit: i32,
 }
 
 pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
@@ -82,7 +88,29 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
                 offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
             }
         }
+        "maintain" => {
+            let Maintain { task, limit } = from(verb, args)?;
+            Request::Maintain {
+                task: task_of(&task).ok_or_else(|| unknown(verb))?,
+                limit,
+            }
+        }
         "snapshot.end" => Request::SnapshotEnd,
         _ => return Err(unknown(verb)),
+    })
+}
+
+fn task_of(task: &str) -> Option<Task> {
+    Some(match task {
+        "measure" => Task::Measure,
+        "index" => Task::Index,
+        "vacuum" => Task::Vacuum,
+        "vacuumFull" => Task::VacuumFull,
+        "analyze" => Task::Analyze,
+        "optimize" => Task::Optimize,
+        "mergeSearch" => Task::MergeSearch,
+        "resetSearch" => Task::ResetSearch,
+        "checkpoint" => Task::Checkpoint,
+        _ => return None,
     })
 }

@@ -63,6 +63,7 @@ struct SessionsList {
 #[serde(rename_all = "camelCase")]
 struct SessionsPurge {
     deleted_before: Millis,
+    limit: Option<u32>,
 }
 
 pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
@@ -155,6 +156,7 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
             let purge: SessionsPurge = from(verb, args)?;
             Request::SessionsPurge {
                 deleted_before_ms: whole("deletedBefore", purge.deleted_before)?,
+                limit: purge.limit.unwrap_or(u32::MAX),
             }
         }
         _ => return Err(unknown(verb)),

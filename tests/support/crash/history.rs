@@ -2,6 +2,7 @@
 
 use std::rc::Rc;
 
+use chatstore::engine::Task;
 use chatstore::vfs::Storage;
 use chatstore::vfs::simulated::{History, SimulatedDisk};
 use chatstore::{Code, Durability, Result};
@@ -61,6 +62,8 @@ pub enum Step {
     Index(u32),
     /// Begins a snapshot, or reads and ends the one that is open.
     Snapshot,
+    /// One step of keeping the store small: what it holds stays the same.
+    Maintain(Task, i32),
     /// Nothing is called for a while.
     Rest,
     /// Reads everything.
@@ -242,6 +245,7 @@ pub fn run(store: &mut Store, model: &mut Model, step: &Step, operation: &str) -
         Step::Snapshot => store.snapshot()?,
         Step::Rest => store.rest(),
         Step::Index(limit) => drop(store.index(*limit)?),
+        Step::Maintain(task, limit) => store.maintain(*task, *limit)?,
         Step::Read => drop(store.dump()?),
         Step::Once(_) | Step::Again | Step::Reopen | Step::Kill => {
             unreachable!("they need more than the store")
@@ -300,7 +304,22 @@ pub fn some_step(random: &mut Random, model: &Model, with_clients: bool) -> Step
         50..=52 if with_clients => Step::Again,
         0..=2 => Step::Reopen,
         3..=5 => Step::Kill,
-        6..=13 => Step::Index(1 + random.below(20) as u32),
+        6..=10 => Step::Index(1 + random.below(20) as u32),
+        11..=13 => {
+            let task = random.one_of(&[
+                Task::Vacuum,
+                Task::VacuumFull,
+                Task::Analyze,
+                Task::Optimize,
+                Task::MergeSearch,
+                Task::ResetSearch,
+                Task::Checkpoint,
+            ]);
+            let sign = if random.below(2) == 0 { -1 } else { 1 };
+            let limit = 1 + random.below(50) as i32;
+            let is_signed = task == Task::MergeSearch;
+            Step::Maintain(task, if is_signed { sign * limit } else { limit })
+        }
         14 => Step::Read,
         15 | 16 => Step::Rest,
         17 | 30 | 31 => Step::Snapshot,

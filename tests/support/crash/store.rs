@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::rc::Rc;
 
-use chatstore::engine::{Answer, Call as Submitted, ClientId, Event, Job, Operation};
+use chatstore::engine::{Answer, Call as Submitted, ClientId, Event, Job, Operation, Task};
 use chatstore::model::{
     BotPatch, DeleteFilter, Field, Message, MessagePatch, NewBot, NewMessage, NewSession, PageEnds,
     PageOptions, Search, SessionPatch,
@@ -13,7 +13,7 @@ use chatstore::pack::{self, Numbers, Texts};
 use chatstore::store::query::QueryParams;
 use chatstore::store::streams::{Delta, NewStream, StreamEnd};
 use chatstore::vfs::Storage;
-use chatstore::{Durability, Engine, Error, Outcome, Reply, Request, Result};
+use chatstore::{Code, Durability, Engine, Error, Outcome, Reply, Request, Result};
 use rusqlite::types::Value;
 
 use super::model::{Call, Model};
@@ -264,6 +264,14 @@ impl Store {
         match self.run(Request::SearchIndex { limit })? {
             Reply::Count(count) => Ok(count.messages > 0),
             other => panic!("expected a count, got {other:?}"),
+        }
+    }
+
+    /// One step of keeping it small. One that waits for a snapshot to end does nothing.
+    pub fn maintain(&mut self, task: Task, limit: i32) -> Result<()> {
+        match self.write(Job::new(Request::Maintain { task, limit }), None) {
+            Err(error) if error.code() == Code::Busy && self.snapshot.is_some() => Ok(()),
+            result => result.map(drop),
         }
     }
 

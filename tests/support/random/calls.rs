@@ -198,6 +198,7 @@ impl Write {
             },
             Self::Purge => Request::SessionsPurge {
                 deleted_before_ms: i64::MAX,
+                limit: u32::MAX,
             },
             Self::Add(messages) => {
                 Request::MessagesAdd(messages.into_iter().map(new_message).collect())

@@ -1,0 +1,262 @@
+/** Keeping stores small, and backups by the clock, on real files. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one after the other is the point */
+import assert from 'node:assert/strict';
+import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ChatStore } from 'chatstore';
+import { filled, ids } from './stores.mjs';
+import { rejection, startPeer, temporaryFolder } from './support.mjs';
+
+const MANY = 20_000;
+const text = (i) => `message ${i} of many: ${'some words that fill a page '.repeat(8)}`;
+
+/** A store with two sessions of many messages each, whose pages lie between each other. */
+async function withTwo(path, messages = MANY) {
+  const store = await ChatStore.open(path);
+  for (const id of ['a', 'b']) await store.sessions.create({ id });
+  for (let from = 0; from < messages; from += 500) {
+    for (const sessionId of ['a', 'b']) {
+      await store.messages.addMany(
+        Array.from({ length: 500 }, (_, i) => ({ sessionId, role: 'user', content: text(from + i) })),
+      );
+    }
+  }
+  await store.search('message', { limit: 1 });
+  return store;
+}
+
+test('an incremental vacuum gives the room of what was deleted back while others read and write', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  const store = await withTwo(path);
+  await store.maintain({ checkpoint: true });
+  const full = statSync(path).size;
+  await store.sessions.delete('a', { permanent: true });
+  let between = 0;
+  let going;
+  const seen = [];
+  const report = await store.maintain(
+    { vacuum: 'incremental', checkpoint: true },
+    {
+      onProgress: ({ task, done, expected }) => {
+        seen.push(task);
+        assert.ok(done <= expected, `${task}: ${done} of ${expected}`);
+        going ??= (async () => {
+          for (let i = 0; i < 20; i++) {
+            await store.messages.add({ sessionId: 'b', role: 'user', content: 'meanwhile' });
+            const { items } = await store.messages.list({ sessionId: 'b', limit: 1 });
+            assert.equal(items.length, 1);
+            between++;
+          }
+        })();
+      },
+    },
+  );
+  assert.ok(between > 0, 'others ran in between');
+  await going;
+  const [vacuum, checkpoint] = report.tasks;
+  assert.deepEqual([vacuum.task, checkpoint.task], ['vacuum', 'checkpoint']);
+  assert.ok(seen.includes('vacuum'));
+  assert.ok(vacuum.steps > 5, `${vacuum.steps} steps`);
+  assert.equal(vacuum.after.freePages, 0);
+  assert.ok(vacuum.done > vacuum.before.pages / 4, `${vacuum.done} of ${vacuum.before.pages} pages`);
+  assert.equal(checkpoint.after.logPages, 0);
+  await store.maintain({ checkpoint: true });
+  assert.ok(statSync(path).size < full * 0.7, `${statSync(path).size} of ${full}`);
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+});
+
+/** Share of a table's pages that do not follow the one before. */
+async function fragmentation(store, name) {
+  const pages = await store.query(`SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path`, {
+    params: [name],
+    limit: 100_000,
+  });
+  const apart = pages.filter(({ pageno }, i) => i > 0 && pageno !== pages[i - 1].pageno + 1);
+  return apart.length / pages.length;
+}
+
+test('a full vacuum puts the pages in order, and the store is the same', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  const store = await withTwo(path, 5_000);
+  await store.sessions.delete('a', { permanent: true });
+  const before = await fragmentation(store, 'messages');
+  const { items } = await store.messages.list({ sessionId: 'b', limit: 1_000 });
+  const { tasks } = await store.maintain({ vacuum: 'full' });
+  const after = await fragmentation(store, 'messages');
+  assert.ok(before > 0.05, `${before} before`);
+  assert.ok(after < 0.02, `${after} after`);
+  assert.equal(tasks[0].after.freePages, 0);
+  assert.equal(tasks[0].after.logPages, 0);
+  assert.equal(statSync(path).size, tasks[0].after.pages * store.info.pageSizeBytes);
+  assert.deepEqual((await store.messages.list({ sessionId: 'b', limit: 1_000 })).items, items);
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+});
+
+test('a full vacuum waits for a snapshot to end, within its time', async () => {
+  const store = await filled(':memory:');
+  let end;
+  const open = store.snapshot(() => new Promise((resolve) => (end = resolve)));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  const late = await rejection(store.maintain({ vacuum: 'full' }, { timeoutMs: 200 }));
+  assert.equal(late.code, 'TIMEOUT');
+  assert.match(late.message, /stays done/);
+  const vacuum = store.maintain({ vacuum: 'full' });
+  end();
+  await open;
+  assert.equal((await vacuum).tasks[0].after.freePages, 0);
+  await store.close();
+});
+
+test('a search index that is made anew finds everything, meanwhile too', async () => {
+  const store = await withTwo(':memory:', 3_000);
+  const { items: before } = await store.search('"message 17"', { limit: 10 });
+  let meanwhile;
+  const { tasks } = await store.maintain(
+    { rebuildSearch: true },
+    { onProgress: () => (meanwhile ??= store.search('"message 17"', { limit: 10 })) },
+  );
+  assert.equal(before.length, 2);
+  assert.equal(tasks[0].done, 2);
+  assert.deepEqual(new Set((await meanwhile).items.map(({ id }) => id)), new Set(before.map(({ id }) => id)));
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+});
+
+test('a purge takes what is old enough, and only where it is asked for', async () => {
+  const store = await filled(':memory:', 2_000);
+  await store.sessions.create({ id: 'kept' });
+  await store.sessions.delete('s');
+  assert.deepEqual(
+    (await store.maintain()).tasks.map(({ task }) => task),
+    ['vacuum', 'optimize', 'checkpoint'],
+  );
+  const young = await store.maintain({ purge: true });
+  assert.equal(young.tasks[0].done, 0);
+  assert.equal((await store.sessions.restore('s')).messageCount, 2_000);
+  await store.sessions.delete('s');
+  const { tasks } = await store.maintain({ purge: { deletedBefore: Date.now() + 1_000 } });
+  assert.equal(tasks[0].done, 2_001);
+  assert.equal(await store.sessions.get('s'), null);
+  assert.equal((await store.sessions.get('kept')).id, 'kept');
+  await store.close();
+});
+
+test('what a signal ends keeps what was done, and says so', async () => {
+  const store = await withTwo(':memory:', 5_000);
+  await store.sessions.delete('a', { permanent: true });
+  const controller = new AbortController();
+  const ended = await rejection(
+    store.maintain(
+      { vacuum: true },
+      {
+        signal: controller.signal,
+        onProgress: ({ task, done, expected }) => {
+          if (task === 'vacuum' && done > 0 && expected > 500) controller.abort();
+        },
+      },
+    ),
+  );
+  assert.equal(ended.code, 'ABORTED');
+  assert.match(ended.message, /vacuum.*stays done/);
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+});
+
+test('wrong tasks are refused by name', async () => {
+  const store = await ChatStore.open(':memory:');
+  for (const tasks of [{ vaccum: true }, { vacuum: 'some' }, { purge: 7 }, { purge: {} }, { analyze: 'yes' }]) {
+    const refused = await rejection(store.maintain(tasks));
+    assert.equal(refused.code, 'INVALID_ARGUMENT');
+    assert.match(refused.message, new RegExp(Object.keys(tasks)[0]));
+  }
+  await store.close();
+});
+
+test('maintenance goes on with the next owner where the process with the file is killed', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  const peer = await startPeer();
+  await (await withTwo(path, 10_000)).close();
+  await peer.run(`globalThis.store = await ChatStore.open(args.path);`, { path });
+  const store = await ChatStore.open(path);
+  assert.equal(store.info.role, 'client');
+  await store.sessions.delete('a', { permanent: true });
+  const before = await ids(store, 'b');
+  let killed;
+  const report = await store.maintain(
+    { vacuum: true, optimize: true, checkpoint: true },
+    {
+      onProgress: ({ task, done }) => {
+        if (task === 'vacuum' && done > 0) killed ??= peer.kill();
+      },
+    },
+  );
+  assert.notEqual(killed, undefined);
+  await killed;
+  assert.equal(store.info.role, 'owner');
+  assert.equal(report.after.freePages, 0);
+  assert.deepEqual(await ids(store, 'b'), before);
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+});
+
+/** Waits until something holds. */
+async function until(holds) {
+  for (let i = 0; i < 500; i++) {
+    if (holds()) return;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail('it does not come to pass');
+}
+
+test('backups by the clock keep the newest few and touch no other file', async () => {
+  const folder = temporaryFolder();
+  const directory = join(folder, 'backups');
+  const events = [];
+  const store = await filled(join(folder, 'a.chat'), 50, { onEvent: (event) => events.push(event) });
+  const written = () => events.filter(({ type }) => type === 'backup').length;
+  const stop = store.scheduleBackups({ everyMs: 1_000, keep: 2, directory });
+  await until(() => written() === 1);
+  const first = readdirSync(directory).find((name) => name.endsWith('.sqlite'));
+  const strange = first.replace('.sqlite', '-mine.sqlite');
+  copyFileSync(join(directory, first), join(directory, strange));
+  await until(() => written() === 3);
+  stop();
+  const files = readdirSync(directory).filter((name) => name.endsWith('.sqlite'));
+  assert.equal(files.length, 3, files.join());
+  assert.ok(files.includes(strange));
+  assert.equal(existsSync(join(directory, first)), false);
+  assert.deepEqual(
+    events.filter(({ type }) => type === 'backupFailed'),
+    [],
+  );
+  const newest = await ChatStore.open(join(directory, files.filter((name) => name !== strange).at(-1)));
+  assert.equal((await ids(newest)).length, 50);
+  await newest.close();
+  await store.close();
+});
+
+test('a backup that is young enough is not made again, and that of another store is left alone', async () => {
+  const folder = temporaryFolder();
+  const directory = join(folder, 'backups');
+  const events = [];
+  const onEvent = (event) => events.push(event);
+  const store = await filled(join(folder, 'a.chat'), 5, { onEvent });
+  store.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory });
+  await until(() => events.length === 1);
+  await store.close();
+  const again = await ChatStore.open(join(folder, 'a.chat'), { onEvent });
+  const stop = again.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory });
+  await new Promise((resolve) => setTimeout(resolve, 200));
+  stop();
+  assert.equal(events.length, 1);
+  await again.close();
+  const list = join(directory, 'a.chat-backups.json');
+  writeFileSync(list, readFileSync(list, 'utf8').replace('a.chat"', 'b.chat"'));
+  const third = await ChatStore.open(join(folder, 'a.chat'));
+  assert.throws(() => third.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory }), { code: 'INVALID_ARGUMENT' });
+  await third.close();
+});
