@@ -7,7 +7,7 @@
 
 import { failureFrom, failureOf } from './findings.js';
 import type { Context, Scratch, Store } from './types.js';
-import { chat, count, holdSnapshots, pause, said } from './work.js';
+import { chat, count, holdSnapshots, pause, said, writeOn } from './work.js';
 
 /** What a fault is done to. */
 interface Victim {
@@ -88,16 +88,12 @@ const faults: Record<string, Fault> = {
 const killed: Fault = async (victim, context) => {
   const { scratch, sessionId } = victim;
   const store = (await scratch.rehost?.(options)) ?? scratch.store;
-  const writes = Array.from({ length: 10 }, () => store.messages.add(said(sessionId, context.id())));
-  for (const write of writes) {
-    write.then(
-      () => victim.acknowledged++,
-      () => undefined,
-    );
-  }
-  await pause(context.chance() * 5);
+  const writing = writeOn(3, () => store.messages.add(said(sessionId, context.id())));
+  await pause(1 + context.chance() * 10);
   await scratch.kill?.();
-  await Promise.allSettled(writes);
+  const { done, errors } = await writing.stop();
+  victim.acknowledged += done.length;
+  if (errors[0] !== undefined) throw Object.assign(new Error(errors[0].message), { code: errors[0].code });
 };
 
 const options = { pool: { min: 1, max: 3, acquireTimeoutMs: 20 } };
@@ -135,7 +131,7 @@ export async function injectFaults(context: Context): Promise<Recovered> {
       victim.acknowledged++;
       const missing = victim.acknowledged - (await present(scratch.store));
       if (missing === 0) recovered++;
-      else failures.push(`${name}: ${String(missing)} writes too few`);
+      else failures.push(`${name}: ${String(missing)} acknowledged writes are missing`);
     } catch (error) {
       const { code, message } = failureFrom(error);
       failures.push(`${name}: ${code}: ${message}`);

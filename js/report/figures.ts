@@ -4,35 +4,41 @@
  * Holds: the names of figures. Must not know: what they should be.
  */
 
-import type { Stats } from '../client/types.js';
 import type { Store } from './types.js';
 
-export interface PoolFigures {
-  inUse: number;
-  idle: number;
-  maxInUse: number;
-  checkouts: number;
-  opened: number;
+/** The part of the figures that checks go by. */
+export interface Figures {
+  pool: { inUse: number; idle: number; mostInUse: number; checkouts: number; created: number };
+  storage: { reads: number; writes: number; flushes: number };
+  memory: { perConnectionBytes: number };
 }
 
-export async function poolOf(store: Store): Promise<PoolFigures> {
-  const stats = await store.stats();
+export async function figuresOf(store: Store): Promise<Figures> {
+  const stats: unknown = await store.stats();
+  if (typeof stats === 'object' && stats !== null && 'pool' in stats) return stats as Figures;
+  const flat = stats as Record<string, number>;
+  const of = (name: string): number => flat[name] ?? Number.NaN;
   return {
-    inUse: stats.poolInUse,
-    idle: stats.poolIdle,
-    maxInUse: stats.poolMaxInUse,
-    checkouts: stats.poolCheckouts,
-    opened: stats.poolOpened,
+    pool: {
+      inUse: of('poolInUse'),
+      idle: of('poolIdle'),
+      mostInUse: of('poolMaxInUse'),
+      checkouts: of('poolCheckouts'),
+      created: of('poolOpened'),
+    },
+    storage: { reads: of('storageReads'), writes: of('storageWrites'), flushes: of('storageFlushes') },
+    memory: { perConnectionBytes: of('connectionBytes') / of('connections') },
   };
 }
 
+export const poolOf = async (store: Store): Promise<Figures['pool']> => (await figuresOf(store)).pool;
+
 /** Share of check-outs that were given a connection which was there already, in percent. */
-export const reuseOf = ({ checkouts, opened }: PoolFigures): number =>
-  checkouts === 0 ? Number.NaN : (1 - opened / checkouts) * 100;
+export const reuseOf = ({ checkouts, created }: Figures['pool']): number =>
+  checkouts === 0 ? Number.NaN : (1 - created / checkouts) * 100;
 
 /** Reads, writes and flushes of the file so far. */
-export const diskOperations = (stats: Stats): number =>
-  stats.storageReads + stats.storageWrites + stats.storageFlushes;
-
-/** Memory of a connection on average, in bytes. */
-export const connectionBytes = (stats: Stats): number => stats.connectionBytes / stats.connections;
+export const diskOperations = async (store: Store): Promise<number> => {
+  const { reads, writes, flushes } = (await figuresOf(store)).storage;
+  return reads + writes + flushes;
+};

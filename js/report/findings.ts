@@ -98,14 +98,14 @@ export function percentile(values: readonly number[], hundredths: number): numbe
 export function times(values: readonly number[], targetMs: number, judged: 50 | 95 = 50): Finding {
   const rule = under(targetMs, 'ms');
   const figures: Figure[] = ([50, 95] as const).map((hundredths) => ({
-    name: hundredths === 50 ? 'median' : '95 of 100 within',
+    name: hundredths === 50 ? 'median' : 'p95',
     value: percentile(values, hundredths),
     unit: 'ms',
     ...(hundredths === judged ? { target: rule.text } : {}),
   }));
-  figures.push({ name: 'longest', value: percentile(values, 100), unit: 'ms' });
+  figures.push({ name: 'max', value: percentile(values, 100), unit: 'ms' });
   const value = percentile(values, judged);
-  return { ...found({ [judged === 50 ? 'median' : '95 of 100 within']: [rule, value] }), seen: `${rounded(value)} ms`, figures };
+  return { ...found({ [judged === 50 ? 'median' : 'p95']: [rule, value] }), seen: `${rounded(value)} ms`, figures };
 }
 
 /** What a call rejected with: its code and all; what it gave where it did not. */

@@ -8,7 +8,7 @@ import type { CategoryReport, ItemReport, Report } from './types.js';
 import { day, duration, figure, figuresOf, hasTargets, judged, marks, subjectOf, sumOf, verdictOf } from './words.js';
 
 /** Text in a cell of a table: no cell ends in it, and no markup begins. */
-const cell = (text: string): string => text.replaceAll(/[\\|`*_<>[\]]/g, String.raw`\$&`).replaceAll(/\s+/g, ' ');
+const cell = (text: string): string => text.replaceAll(/[\\|`*<[]/g, String.raw`\$&`).replaceAll(/\s+/g, ' ');
 
 const table = (head: string[], rows: string[][]): string[] => [
   `| ${head.join(' | ')} |`,

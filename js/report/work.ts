@@ -6,6 +6,7 @@
 
 import type { Message, NewMessage } from '../client/types.js';
 import type { ReadApi } from '../client/snapshot.js';
+import { failureFrom, type Failure } from './findings.js';
 import type { Context, Store } from './types.js';
 
 export const pause = (ms: number): Promise<void> =>
@@ -114,6 +115,38 @@ export async function holdSnapshots(store: Store, howMany: number): Promise<{ re
     throw error;
   }
   return { release };
+}
+
+/** What writers have done until they were stopped. */
+interface Written {
+  /** Names of the writes that were acknowledged. */
+  done: string[];
+  errors: Failure[];
+}
+
+/** So many writers that write on and on; each ends with its first error. */
+export function writeOn(writers: number, write: (name: string) => Promise<unknown>): { stop: () => Promise<Written> } {
+  const written: Written = { done: [], errors: [] };
+  let writing = true;
+  const running = together(writers, async (writer) => {
+    for (let i = 0; writing; i++) {
+      const name = `w${String(writer)}-${String(i)}`;
+      try {
+        await write(name);
+        written.done.push(name);
+      } catch (error) {
+        written.errors.push(failureFrom(error));
+        return;
+      }
+    }
+  });
+  return {
+    stop: async () => {
+      writing = false;
+      await running;
+      return written;
+    },
+  };
 }
 
 /** The bytes of a whole backup. */

@@ -22,11 +22,11 @@ async function connections(context: Context, howMany: number): Promise<Finding> 
       }),
     ),
   );
-  const { maxInUse, inUse } = await poolOf(store);
+  const { mostInUse, inUse } = await poolOf(store);
   const wrong = results.filter((result) => result.status === 'rejected' || result.value.join() !== '50,50');
   return found({
     'that read something else or failed': [0, wrong.length],
-    'open at once': [Math.min(howMany, 20), maxInUse],
+    'open at once': [Math.min(howMany, 20), mostInUse],
     'open afterwards': [0, inUse],
   });
 }

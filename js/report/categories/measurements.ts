@@ -5,7 +5,7 @@
  */
 
 import { atLeast, atMost, found, notMeasurable, oneOf, times, under } from '../findings.js';
-import { connectionBytes, diskOperations, poolOf, reuseOf } from '../figures.js';
+import { diskOperations, figuresOf, poolOf, reuseOf } from '../figures.js';
 import { plans } from '../plans.js';
 import type { Category, Context, Finding, Item, Store } from '../types.js';
 import { chat, count, inTurn, pause, repeat, said } from '../work.js';
@@ -163,12 +163,12 @@ async function idle(context: Context): Promise<{ cpu: number | undefined; disk: 
   await store.search('word');
   await pause(context.idleMs);
   const { cpuMs } = context.environment;
-  const operations = diskOperations(await store.stats());
+  const operations = await diskOperations(store);
   const [began, cpuBefore] = [context.now(), cpuMs?.()];
   await pause(context.idleMs);
   const elapsedMs = context.now() - began;
   const cpu = cpuMs === undefined || cpuBefore === undefined ? undefined : ((cpuMs() - cpuBefore) / elapsedMs) * 100;
-  const disk = ((diskOperations(await store.stats()) - operations) / elapsedMs) * 1_000;
+  const disk = (((await diskOperations(store)) - operations) / elapsedMs) * 1_000;
   return { cpu, disk };
 }
 
@@ -183,7 +183,7 @@ export const resources: Category = {
         const { store } = await context.scratch();
         await chat(context, store, 5_000);
         await inTurn(20, () => store.snapshot((view) => view.query('SELECT sum(length(text)) FROM messages')));
-        const value = connectionBytes(await store.stats()) / 1e6;
+        const value = (await figuresOf(store)).memory.perConnectionBytes / 1e6;
         const rule = atMost(2, 'MB');
         return found({ 'a connection': [rule, value] }, [{ name: 'memory of a connection', value, unit: 'MB', target: rule.text }]);
       },

@@ -234,7 +234,7 @@ export const queries: Category = {
         const { sessionId } = await chat(context, store);
         await store.messages.addMany(repeat(2_000, (i) => said(sessionId, `word ${String(i)}`, { id: String(i) })));
         const bad = await failureOf(
-          store.messages.addMany(repeat(2_000, (i) => said(sessionId, 'more', { id: String(3_999 - i) }))),
+          store.messages.addMany(repeat(2_000, (i) => said(sessionId, 'more', { id: String(3_998 - i) }))),
         );
         const kept = await texts(store, sessionId);
         return found({

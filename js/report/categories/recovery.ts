@@ -7,7 +7,7 @@
 import { injectFaults } from '../faults.js';
 import { atLeast, failureOf, found, matching, notMeasurable, oneOf } from '../findings.js';
 import type { Category } from '../types.js';
-import { chat, count, inTurn, integrity, pause, repeat, said, texts, together } from '../work.js';
+import { chat, count, inTurn, integrity, pause, repeat, said, texts, together, writeOn } from '../work.js';
 
 const cannot_kill = 'a host cannot be killed here';
 const many_rows = 'WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 20000) SELECT n FROM numbers';
@@ -42,18 +42,17 @@ export const recovery: Category = {
         if (scratch.kill === undefined) return notMeasurable('all calls succeed', cannot_kill);
         const { store } = scratch;
         const { sessionId } = await chat(context, store);
-        const writes = repeat(60, (i) => store.messages.add(said(sessionId, String(i), { id: String(i) })));
-        await writes[3];
-        const killed = scratch.kill();
-        const later = repeat(20, (i) => store.messages.add(said(sessionId, String(60 + i), { id: String(60 + i) })));
-        const results = await Promise.allSettled([...writes, ...later]);
-        await killed;
-        const failed = results.filter((result) => result.status === 'rejected');
+        const writing = writeOn(5, (name) => store.messages.add(said(sessionId, name, { id: name })));
+        await pause(10);
+        await scratch.kill();
+        await pause(10);
+        const { done, errors } = await writing.stop();
         const all = await texts(store, sessionId);
         return found({
-          'calls that failed': [[], failed.map((result) => String((result as PromiseRejectedResult).reason))],
-          messages: [80, all.length],
-          'different ones': [80, new Set(all).size],
+          'calls that failed': [[], errors.map(({ code }) => code)],
+          messages: [done.length, all.length],
+          'done and not there': [0, done.filter((name) => !all.includes(name)).length],
+          'there twice': [0, all.length - new Set(all).size],
         });
       },
     },
@@ -65,14 +64,14 @@ export const recovery: Category = {
         if (scratch.kill === undefined) return notMeasurable('a sound file', cannot_kill);
         const { store } = scratch;
         const { sessionId } = await chat(context, store, 500);
-        const writes = repeat(20, (i) => store.messages.addMany(repeat(50, (k) => said(sessionId, `${String(i)} ${String(k)}`))));
-        await writes[2];
+        const writing = writeOn(3, (name) => store.messages.addMany(repeat(50, () => said(sessionId, name))));
+        await pause(10);
         await scratch.kill();
-        await Promise.all(writes);
+        const { done } = await writing.stop();
         const report = await store.verify();
         return found({
           problems: [[], report.problems],
-          messages: [1_500, report.checked.messages],
+          messages: [500 + done.length * 50, report.checked.messages],
           'SQLite’s check': ['ok', await integrity(store)],
         });
       },
@@ -99,8 +98,8 @@ export const recovery: Category = {
         const named = ({ details }: typeof name): unknown[] => [details['table'], details['column'], typeof details['constraint']];
         return found({
           'of a unique name': [['bots', 'name', 'string'], named(name)],
-          'of a unique id': [['messages', 'id', 'string'], named(id)],
-          'of a foreign key': [['sessions', 'bot', 'string'], named(bot).map((word) => (word === 'bot_id' ? 'bot' : word))],
+          'of an id within its session': [['messages', 'session, id', 'string'], named(id)],
+          'of a foreign key': [['sessions', 'bot', 'string'], named(bot)],
         });
       },
     },
