@@ -7,8 +7,8 @@
 import { existsSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { ChatStore } from '../index.js';
-import { categories, environmentOf, runReport, toHtml, toMarkdown, type Report, type Store } from '../report/node.js';
+import { ChatStore, ChatStoreError } from '../index.js';
+import { categories, environmentOf, runReport, toHtml, toMarkdown, type Report } from '../report/node.js';
 import type { JobOptions, Progress } from '../client/types.js';
 import { CommandError, UsageError, exitCodes, type Call, type Command } from './command.js';
 import { argument, withStore } from './open.js';
@@ -69,13 +69,16 @@ export const backup: Command = {
   ],
   run: async (call) => {
     const target = argument(call, 1);
-    if (target === '-' && call.flag('json')) throw new UsageError('with "-" standard output is the copy: it has no room for --json');
-    if (target === '-' && call.terminal.isOutputTerminal) throw new UsageError('a terminal shows no copy: send standard output elsewhere');
+    if (target === '-' && call.flag('json'))
+      throw new UsageError('with "-" standard output is the copy: it has no room for --json');
+    if (target === '-' && call.terminal.isOutputTerminal)
+      throw new UsageError('a terminal shows no copy: send standard output elsewhere');
     return withStore(call, argument(call, 0), async (store) => {
       if (target === '-') {
         await store.backup(call.terminal.output, job(call));
         return;
       }
+      if (existsSync(target) && !call.flag('force')) throw new CommandError(`${target} exists: --force replaces it`);
       const { sizeBytes } = await store.backup({ path: target }, { ...job(call), overwrite: call.flag('force') });
       if (call.flag('json')) await call.terminal.json({ path: target, sizeBytes });
       else await call.terminal.line(`${target}: ${sizeOf(sizeBytes)}`);
@@ -105,15 +108,18 @@ export const restore: Command = {
   run: async (call) => {
     const [path, given] = [argument(call, 0), argument(call, 1)];
     if (existsSync(path)) {
-      if (!call.flag('force')) throw new CommandError(`${path} exists: --force replaces its content, and keeps the old in a file beside it`);
-    } else if (call.text('keep') !== undefined) throw new UsageError('--keep is for the content of a store that exists');
+      if (!call.flag('force'))
+        throw new CommandError(`${path} exists: --force replaces its content, and keeps the old in a file beside it`);
+    } else if (call.text('keep') !== undefined)
+      throw new UsageError('--keep is for the content of a store that exists');
     if (given !== '-' && !existsSync(given)) throw new CommandError(`there is no file ${given}`);
     const source = given === '-' ? await call.terminal.input() : { path: given };
     const { keptPath, isNew } = existsSync(path)
       ? await replaceIn(call, path, source)
       : await makeFrom(call, path, source);
     if (call.flag('json')) await call.terminal.json({ path, keptPath });
-    else await call.terminal.line(isNew ? `${path}: made` : `${path}: replaced; what it held is in ${String(keptPath)}`);
+    else
+      await call.terminal.line(isNew ? `${path}: made` : `${path}: replaced; what it held is in ${String(keptPath)}`);
   },
 };
 
@@ -140,9 +146,30 @@ async function makeFrom(call: Call, path: string, source: Source): Promise<Resto
     if (existsSync(path)) throw new CommandError(`${path} was made meanwhile, and is left as it is`);
     await rename(partial, path);
     return { keptPath: null, isNew: true };
+  } catch (error) {
+    if (!(error instanceof ChatStoreError)) throw error;
+    // The partial file is no concern of whoever reads this.
+    const name = 'path' in source ? source.path : 'standard input';
+    throw new CommandError(
+      `${error.code}: ${error.message.replaceAll(new RegExp(`\\S*${basename(partial).replaceAll('.', '\\.')}\\S*`, 'g'), name)}`,
+    );
   } finally {
     await rm(partial, { force: true });
   }
+}
+
+/** What `maintain` gives, as far as it is printed. */
+interface Maintained {
+  tasks: { task: string; done: number; ms: number; before: { sizeBytes: number }; after: { sizeBytes: number } }[];
+}
+
+/** A store that can be maintained. */
+function maintainer(store: ChatStore): {
+  maintain(tasks: object | undefined, options: JobOptions): Promise<Maintained>;
+} {
+  if (!('maintain' in store)) throw new CommandError('this version has no maintenance');
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its types say what it takes
+  return store as unknown as ReturnType<typeof maintainer>;
 }
 
 /** The tasks of `maintain`, as options. */
@@ -184,7 +211,7 @@ export const maintain: Command = {
       ...(days === undefined ? {} : { purge: { deletedBefore: Date.now() - days * DAY_MS } }),
     };
     return withStore(call, argument(call, 0), async (store) => {
-      const report = await store.maintain(Object.keys(chosen).length === 0 ? undefined : chosen, job(call));
+      const report = await maintainer(store).maintain(Object.keys(chosen).length === 0 ? undefined : chosen, job(call));
       if (call.flag('json')) return call.terminal.json(report);
       await call.terminal.table(
         ['task', 'done', 'in', 'size before', 'size after'],
@@ -208,7 +235,9 @@ const formats: Record<string, (report: Report) => string> = {
 
 /** What the name of a file says of its format. */
 const formatOf = (file: string): string | undefined =>
-  ({ md: 'markdown', markdown: 'markdown', json: 'json', html: 'html', htm: 'html' })[file.split('.').at(-1)?.toLowerCase() ?? ''];
+  ({ md: 'markdown', markdown: 'markdown', json: 'json', html: 'html', htm: 'html' })[
+    file.split('.').at(-1)?.toLowerCase() ?? ''
+  ];
 
 export const verifyReport: Command = {
   name: 'verify-report',
@@ -219,7 +248,11 @@ export const verifyReport: Command = {
     store: { value: 'FILE', help: 'check this store, without writing to it' },
     format: { value: 'FORMAT', help: 'markdown, json or html; default what --output says, else markdown' },
     json: { help: 'the same as --format json' },
-    output: { value: 'FILE', multiple: true, help: 'write there instead of to standard output; again for another format' },
+    output: {
+      value: 'FILE',
+      multiple: true,
+      help: 'write there instead of to standard output; again for another format',
+    },
     only: { value: 'CHECKS', multiple: true, help: 'only checks whose id begins so, as pool or queries.select' },
     faults: { value: 'N', help: 'faults to inject, default 200' },
     seed: { value: 'N', help: 'draw the same faults as the report with this seed' },
@@ -236,7 +269,8 @@ export const verifyReport: Command = {
       throw new UsageError(`--format: expected ${Object.keys(formats).join(', ')}, received ${format}`);
     }
     const path = call.text('store');
-    const report = path === undefined ? await reportOn(call) : await withStore(call, path, (store) => reportOn(call, store));
+    const report =
+      path === undefined ? await reportOn(call) : await withStore(call, path, (store) => reportOn(call, store));
     const outputs = call.texts('output') ?? ['-'];
     for (const file of outputs) {
       const text = (formats[format ?? formatOf(file) ?? 'markdown'] ?? toMarkdown)(report);
@@ -254,8 +288,7 @@ async function reportOn(call: Call, store?: ChatStore): Promise<Report> {
   if (unknown !== undefined) throw new UsageError(`--only: no check has an id that begins with ${unknown}`);
   return runReport({
     environment: environmentOf(ChatStore),
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a store of Node takes more than that
-    store: store as Store | undefined,
+    store,
     only,
     faults: call.number('faults'),
     seed: call.number('seed'),

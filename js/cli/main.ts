@@ -49,10 +49,11 @@ function parse(command: Command, given: string[]): Call | 'help' {
   if (positionals.length > wanted.length && wanted.at(-1)?.many !== true) {
     throw new UsageError(`an argument too many: ${positionals[wanted.length] ?? ''}`);
   }
-  const value = (name: string): unknown => values[name as keyof typeof values];
+  const held = new Map<string, unknown>(Object.entries(values));
+  const value = (name: string): unknown => held.get(name);
   const text = (name: string): string | undefined => {
-    const held = value(name);
-    return typeof held === 'string' ? held : undefined;
+    const one = value(name);
+    return typeof one === 'string' ? one : undefined;
   };
   return {
     arguments: positionals,
@@ -60,14 +61,14 @@ function parse(command: Command, given: string[]): Call | 'help' {
     flag: (name) => value(name) === true,
     text,
     texts: (name) => {
-      const held = value(name);
-      return Array.isArray(held) ? held.map(String) : undefined;
+      const all = value(name);
+      return Array.isArray(all) ? all.map(String) : undefined;
     },
     number: (name) => {
-      const held = text(name);
-      if (held === undefined) return undefined;
-      if (!/^\d{1,15}$/.test(held)) throw new UsageError(`--${name}: expected a whole number, received ${held}`);
-      return Number(held);
+      const digits = text(name);
+      if (digits === undefined) return undefined;
+      if (!/^\d{1,15}$/.test(digits)) throw new UsageError(`--${name}: expected a whole number, received ${digits}`);
+      return Number(digits);
     },
   };
 }
@@ -101,14 +102,18 @@ async function run(given: string[]): Promise<number> {
 
 const version = (): string => {
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- npm sees to it
-  const { version: own } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as { version: string };
+  const { version: own } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
+    version: string;
+  };
   return own;
 };
 
 /** Says what went wrong, and gives the exit code for it. */
 function explain(error: unknown, name: string | undefined): number {
   const known = commands.some((command) => command.name === name);
-  const isUsage = error instanceof UsageError || (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
+  const isUsage =
+    error instanceof UsageError ||
+    (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
   const message = error instanceof Error ? error.message : String(error);
   if (isUsage) {
     terminal.note(`chatstore: ${message}\nSee: chatstore ${known ? `${name ?? ''} ` : ''}--help`);
@@ -118,7 +123,11 @@ function explain(error: unknown, name: string | undefined): number {
   // What is wrong with the options of a call is wrong with those of the command.
   const isArgument = error instanceof ChatStoreError && error.code === 'INVALID_ARGUMENT';
   terminal.note(`chatstore: ${code}${message}`);
-  if (!(error instanceof ChatStoreError) && !(error instanceof CommandError) && !(error instanceof Error && 'code' in error)) {
+  if (
+    !(error instanceof ChatStoreError) &&
+    !(error instanceof CommandError) &&
+    !(error instanceof Error && 'code' in error)
+  ) {
     terminal.note(error instanceof Error ? (error.stack ?? '') : '');
   }
   return isArgument ? exitCodes.usage : exitCodes.store;

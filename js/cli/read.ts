@@ -12,11 +12,18 @@ import { momentOf, oneLine, printable, sizeOf, toJson, type Terminal } from './t
 
 const store_argument = { name: 'store', help: 'the file; it may be open in another process' };
 const json: Option = { help: 'print JSON' };
-const limit = (what: string, fallback: number): Option => ({ value: 'N', help: `${what} at most, default ${String(fallback)}` });
+const limit = (what: string, fallback: number): Option => ({
+  value: 'N',
+  help: `${what} at most, default ${String(fallback)}`,
+});
 const PAGE_ROWS = 500;
 
 /** Gives item after item, page after page, up to a number of them. */
-async function* items<T>(count: number, page: (limit: number, cursor: string | null) => Promise<Page<T>>): AsyncGenerator<T> {
+async function* items<T>(
+  count: number,
+  page: (limit: number, cursor: string | null) => Promise<Page<T>>,
+): AsyncGenerator<T> {
+  if (count < 1) throw new UsageError('--limit: expected a number from 1 on, received 0');
   let left = count;
   let cursor: string | null = null;
   while (left > 0) {
@@ -55,14 +62,16 @@ export const stats: Command = {
       );
       const figures = { info: store.info, rows: counts, file: size, since: await store.stats() };
       if (call.flag('json')) return call.terminal.json(figures);
-      for (const [group, values] of Object.entries(figures)) {
-        await call.terminal.line(titles[group as keyof typeof titles]);
-        await printFacts(call.terminal, values, '  ');
-      }
+      await call.terminal.line('Store');
+      await printFacts(call.terminal, figures.info, '  ');
+      await call.terminal.line('Rows');
+      await printFacts(call.terminal, figures.rows, '  ');
+      await call.terminal.line('File');
+      await printFacts(call.terminal, figures.file, '  ');
+      await call.terminal.line('Since it was opened');
+      await printFacts(call.terminal, figures.since, '  ');
     }),
 };
-
-const titles = { info: 'Store', rows: 'Rows', file: 'File', since: 'Since it was opened' } as const;
 
 /** Names and values below each other; what is nested stands further in. */
 async function printFacts(terminal: Terminal, facts: unknown, indent: string): Promise<void> {
@@ -92,7 +101,11 @@ export const query: Command = {
   details: 'The SQL may be "-": then it is read from standard input. Rows are printed as a table, or as JSON.',
   arguments: [store_argument, { name: 'sql', help: 'one statement that reads, or "-"' }],
   options: {
-    param: { value: 'VALUE', multiple: true, help: 'a value for the next "?"; "null" and numbers are what they look like' },
+    param: {
+      value: 'VALUE',
+      multiple: true,
+      help: 'a value for the next "?"; "null" and numbers are what they look like',
+    },
     limit: limit('rows', 10_000),
     json,
     jsonl: { help: 'print one JSON object a line' },
@@ -157,7 +170,8 @@ export const list: Command = {
     ['list chats.sqlite --trash --limit 1000', 'what can be restored'],
   ],
   run: (call) => {
-    if (call.flag('bots') && call.text('bot') !== undefined) throw new UsageError('--bots and --bot exclude each other');
+    if (call.flag('bots') && call.text('bot') !== undefined)
+      throw new UsageError('--bots and --bot exclude each other');
     return withStore(call, argument(call, 0), async (store) => {
       const count = call.number('limit') ?? 50;
       const deleted = call.flag('trash');
@@ -166,7 +180,12 @@ export const list: Command = {
         if (call.flag('json')) return call.terminal.json(bots);
         return call.terminal.table(
           ['id', 'name', 'model', 'made'],
-          bots.map(({ id, name, model, createdAt }) => [id, oneLine(name, 40), oneLine(model ?? '', 30), momentOf(createdAt)]),
+          bots.map(({ id, name, model, createdAt }) => [
+            id,
+            oneLine(name, 40),
+            oneLine(model ?? '', 30),
+            momentOf(createdAt),
+          ]),
         );
       }
       const botId = call.text('bot');
@@ -218,20 +237,25 @@ export const show: Command = {
 async function* messagesOf(
   store: ChatStore,
   sessionId: string,
-  limit: number | undefined,
+  newest: number | undefined,
   all: boolean,
 ): AsyncGenerator<Message> {
-  if (limit === undefined && !all) {
+  if (newest === undefined && !all) {
     yield* store.messages.iterate({ sessionId });
     return;
   }
   const branches = all ? 'all' : 'active';
   const pages: Message[][] = [];
-  let left = limit ?? Number.POSITIVE_INFINITY;
+  let left = newest ?? Number.POSITIVE_INFINITY;
   let cursor: string | null = null;
   do {
     // The newest page comes first, and what is older before it.
-    const page: Page<Message> = await store.messages.list({ sessionId, branches, cursor, limit: Math.min(left, PAGE_ROWS) });
+    const page: Page<Message> = await store.messages.list({
+      sessionId,
+      branches,
+      cursor,
+      limit: Math.min(left, PAGE_ROWS),
+    });
     pages.push(page.items);
     left -= page.items.length;
     cursor = page.prevCursor;

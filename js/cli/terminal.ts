@@ -6,7 +6,8 @@
 
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
-import { Writable, type Readable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
+import { CommandError } from './command.js';
 
 /** What of a process a command sees. */
 export interface Streams {
@@ -75,10 +76,14 @@ export class Terminal {
     this.#streams.stderr.write(`${text}\n`);
   }
 
-  /** Standard output as a stream of bytes; where nobody may want them raw. */
+  /** Standard output as a stream of bytes, which fails where nobody reads it any more. */
   get output(): WritableStream<Uint8Array> {
-    // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- Node's type of it is for any chunk
-    return Writable.toWeb(this.#streams.stdout) as WritableStream<Uint8Array>;
+    return new WritableStream({
+      write: async (bytes) => {
+        await this.write(bytes);
+        if (this.#readerGone) throw new CommandError('whoever read standard output went before the copy was whole');
+      },
+    });
   }
 
   get isOutputTerminal(): boolean {
@@ -122,7 +127,7 @@ export class Terminal {
   }
 }
 
-const widthOf = (text: string): number => [...text].length;
+const widthOf = (text: string): number => Array.from(text).length;
 
 /** JSON of what SQL and the store give: big numbers as text, bytes as base64. */
 export function toJson(value: unknown, indent?: number): string {
@@ -140,7 +145,11 @@ export function toJson(value: unknown, indent?: number): string {
 export function oneLine(text: string, length: number): string {
   // Control characters of a stored text do nothing to the terminal that shows it.
   const plain = printable(text).replaceAll(/\s+/g, ' ').trim();
-  return widthOf(plain) > length ? `${[...plain].slice(0, length - 1).join('')}…` : plain;
+  return widthOf(plain) > length
+    ? `${Array.from(plain)
+        .slice(0, length - 1)
+        .join('')}…`
+    : plain;
 }
 
 /** A text without what a terminal would obey. */

@@ -30,9 +30,14 @@ export function environmentOf(stores: Opens, assets: AssetOptions = {}): Environ
   let workerUrl: Promise<string> | undefined;
   return {
     name: navigator.userAgent,
-    openScratch: async ({ killable: _, ...options } = {}) => {
+    openScratch: async (given = {}) => {
+      const { pool, retries, durability, onEvent } = given;
+      const options = { pool, retries, durability, onEvent };
       // The script of the workers is the same for every store; a name at its end tells them apart.
-      workerUrl ??= assets.workerUrl === undefined ? findWorkerUrl(stores, workers, assets) : Promise.resolve(absolute(assets.workerUrl));
+      workerUrl ??=
+        assets.workerUrl === undefined
+          ? findWorkerUrl(stores, workers, assets)
+          : Promise.resolve(absolute(assets.workerUrl));
       const name = `${run}-${String(++made)}`;
       const own = { ...assets, workerUrl: `${await workerUrl}#${name}` };
       const scratch = new OriginScratch(stores, name, own, workers, options);

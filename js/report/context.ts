@@ -39,6 +39,10 @@ export class ItemContext implements Context {
     this.#subject = subject;
   }
 
+  get readsOnly(): boolean {
+    return this.#subject !== undefined;
+  }
+
   async store(): Promise<Store> {
     if (this.#subject !== undefined) return this.#subject;
     this.#shared ??= this.environment.openScratch();

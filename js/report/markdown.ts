@@ -30,7 +30,10 @@ export function toMarkdown(report: Report): string {
         ['when', `${day(report.startedAt)}, in ${duration(report.durationMs)}`],
         ['where', report.environment],
         ['checked', subjectOf(report)],
-        ['store', `${store.backend}, ${store.durability}, SQLite ${store.sqliteVersion}, schema ${String(store.schemaVersion)}`],
+        [
+          'store',
+          `${store.backend}, ${store.durability}, SQLite ${store.sqliteVersion}, schema ${String(store.schemaVersion)}`,
+        ],
         ['seed', String(report.seed)],
       ],
     ),

@@ -17,7 +17,8 @@ const own_queries: Record<string, string> = {
   'the branches of a message': 'SELECT key FROM messages WHERE parent = ? AND parent <> key - 1',
   'the messages of a bot by time': 'SELECT * FROM messages WHERE bot = ? ORDER BY created_at LIMIT 100',
   'the sessions by activity': 'SELECT * FROM sessions WHERE deleted_at IS NULL ORDER BY last_active_at DESC LIMIT 50',
-  'the sessions of a bot': 'SELECT * FROM sessions WHERE bot = ? AND deleted_at IS NULL ORDER BY last_active_at DESC LIMIT 50',
+  'the sessions of a bot':
+    'SELECT * FROM sessions WHERE bot = ? AND deleted_at IS NULL ORDER BY last_active_at DESC LIMIT 50',
   'the sessions in the trash': 'SELECT * FROM sessions WHERE deleted_at IS NOT NULL AND deleted_at < ?',
   'the messages in the trash': 'SELECT key FROM messages WHERE deleted_at IS NOT NULL AND deleted_at < ?',
   'the attachments of a message': 'SELECT * FROM attachments WHERE message = ?',
@@ -51,4 +52,3 @@ export async function planFindings(store: Store): Promise<Finding> {
     { name: 'queries explained', value: Object.keys(own_queries).length, unit: '' },
   ]);
 }
-

@@ -71,7 +71,7 @@ export async function runReport(options: ReportOptions): Promise<Report> {
   const reports: CategoryReport[] = [];
   let done = 0;
   try {
-    const store = await factsOf(environment, subject);
+    const store = subject === undefined ? await factsOfScratch(environment) : factsOf(subject);
     for (const { id, title, items } of chosen) {
       const found: ItemReport[] = [];
       for (const item of items) {
@@ -112,23 +112,21 @@ function chooseFrom(from: readonly Category[], only: readonly string[] | undefin
   const chosen = from
     .map((category) => ({ ...category, items: category.items.filter(isChosen) }))
     .filter(({ items }) => items.length > 0);
-  if (chosen.length === 0) throw new RangeError(`no check has an id that begins with ${only?.join(' or ') ?? 'anything'}`);
+  if (chosen.length === 0)
+    throw new RangeError(`no check has an id that begins with ${only?.join(' or ') ?? 'anything'}`);
   return chosen;
 }
 
-/** What a store is here; from one that is made for the question where there is none. */
-async function factsOf(environment: Environment, subject: Store | undefined): Promise<Report['store']> {
-  const facts = ({ info: { backend, durability, schemaVersion, sqliteVersion, pageSizeBytes } }: Store): Report['store'] => ({
-    backend,
-    durability,
-    schemaVersion,
-    sqliteVersion,
-    pageSizeBytes,
-  });
-  if (subject !== undefined) return facts(subject);
+const factsOf = ({ info }: Store): Report['store'] => {
+  const { backend, durability, schemaVersion, sqliteVersion, pageSizeBytes } = info;
+  return { backend, durability, schemaVersion, sqliteVersion, pageSizeBytes };
+};
+
+/** What a store is here, told by one that is made for the question. */
+async function factsOfScratch(environment: Environment): Promise<Report['store']> {
   const scratch = await environment.openScratch();
   try {
-    return facts(scratch.store);
+    return factsOf(scratch.store);
   } finally {
     await environment.remove(scratch);
   }

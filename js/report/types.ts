@@ -84,6 +84,8 @@ export interface Context {
   readonly signal: AbortSignal | undefined;
   /** A scratch store that the checks of a category share. Each uses rows of its own. With `--store` it is that store. */
   store(): Promise<Store>;
+  /** Whether that is a store of somebody's own, which is only read. */
+  readonly readsOnly: boolean;
   /** A scratch store of the check's own, removed when the check has ended. */
   scratch(options?: StoreOptions & { killable?: boolean }): Promise<Scratch>;
   /** A text that was not given before. */

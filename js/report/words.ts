@@ -24,7 +24,9 @@ export function verdictOf({ counts, categories }: Report): string {
   const failed = categories.filter(({ status }) => status === 'failed').length;
   const sum = `${String(counts.passed)} of ${String(counts.passed + counts.failed)} checks passed`;
   const rest = counts.notMeasurable === 0 ? '' : `, ${String(counts.notMeasurable)} not measurable here`;
-  return failed === 0 ? `${sum}${rest}` : `${sum}${rest}; failed in ${String(failed)} of ${String(categories.length)} categories`;
+  return failed === 0
+    ? `${sum}${rest}`
+    : `${sum}${rest}; failed in ${String(failed)} of ${String(categories.length)} categories`;
 }
 
 export function sumOf({ items }: CategoryReport): string {
@@ -35,12 +37,11 @@ export function sumOf({ items }: CategoryReport): string {
 
 /** Figures in a table cell: those with a target first, since they decide. */
 export const figuresOf = ({ figures }: ItemReport): string =>
-  figures
-    .map((one) => `${one.name} ${figure(one)}${one.target === undefined ? '' : ` (${one.target})`}`)
-    .join(', ');
+  figures.map((one) => `${one.name} ${figure(one)}${one.target === undefined ? '' : ` (${one.target})`}`).join(', ');
 
 /** The benchmarks have a table of their own: one figure each, beside its target. */
 export const hasTargets = ({ items }: CategoryReport): boolean =>
   items.length > 0 && items.every(({ figures }) => figures.some(({ target }) => target !== undefined));
 
-export const judged = ({ figures }: ItemReport): Figure | undefined => figures.find(({ target }) => target !== undefined);
+export const judged = ({ figures }: ItemReport): Figure | undefined =>
+  figures.find(({ target }) => target !== undefined);

@@ -14,16 +14,16 @@ export const pause = (ms: number): Promise<void> =>
     setTimeout(resolve, ms);
   });
 
-export const repeat = <T>(count: number, run: (i: number) => T): T[] => Array.from({ length: count }, (_, i) => run(i));
+export const repeat = <T>(times: number, run: (i: number) => T): T[] => Array.from({ length: times }, (_, i) => run(i));
 
 /** So many at once. */
-export const together = <T>(count: number, run: (i: number) => Promise<T>): Promise<T[]> =>
-  Promise.all(repeat(count, run));
+export const together = <T>(times: number, run: (i: number) => Promise<T>): Promise<T[]> =>
+  Promise.all(repeat(times, run));
 
 /** So many one after the other. */
-export async function inTurn<T>(count: number, run: (i: number) => Promise<T>): Promise<T[]> {
+export async function inTurn<T>(times: number, run: (i: number) => Promise<T>): Promise<T[]> {
   const results: T[] = [];
-  for (let i = 0; i < count; i++) results.push(await run(i));
+  for (let i = 0; i < times; i++) results.push(await run(i));
   return results;
 }
 
@@ -52,7 +52,9 @@ export async function chat(
   await store.bots.create({ id: botId, name: `Bot ${botId}` });
   await store.sessions.create({ id: sessionId, botId, title: `Chat ${sessionId}` });
   const added = await store.messages.addMany(
-    repeat(messages, (i) => said(sessionId, `word ${String(i)}`, { id: `m${String(i)}`, createdAt: 1_000_000 + i * 60_000 })),
+    repeat(messages, (i) =>
+      said(sessionId, `word ${String(i)}`, { id: `m${String(i)}`, createdAt: 1_000_000 + i * 60_000 }),
+    ),
   );
   return { botId, sessionId, added };
 }
@@ -127,9 +129,9 @@ interface Written {
 /** So many writers that write on and on; each ends with its first error. */
 export function writeOn(writers: number, write: (name: string) => Promise<unknown>): { stop: () => Promise<Written> } {
   const written: Written = { done: [], errors: [] };
-  let writing = true;
+  const over = new AbortController();
   const running = together(writers, async (writer) => {
-    for (let i = 0; writing; i++) {
+    for (let i = 0; !over.signal.aborted; i++) {
       const name = `w${String(writer)}-${String(i)}`;
       try {
         await write(name);
@@ -142,7 +144,7 @@ export function writeOn(writers: number, write: (name: string) => Promise<unknow
   });
   return {
     stop: async () => {
-      writing = false;
+      over.abort();
       await running;
       return written;
     },

@@ -33,16 +33,16 @@ async function connections(context: Context, howMany: number): Promise<Finding> 
 
 /** Reads again and again until told to stop; gives what each read saw. */
 function reader(store: Store, sessionId: string): { stop: () => Promise<string[][]> } {
-  let reading = true;
+  const over = new AbortController();
   const all: string[][] = [];
   const running = (async () => {
     do all.push(await store.snapshot((view) => texts(view, sessionId)));
-    while (reading);
+    while (!over.signal.aborted);
   })();
   running.catch(() => undefined);
   return {
     stop: async () => {
-      reading = false;
+      over.abort();
       await running;
       return all;
     },
@@ -65,7 +65,7 @@ export const concurrency: Category = {
       },
     },
     {
-      id: 'concurrency.readers.lock',
+      id: 'concurrency.write-beside-readers',
       title: 'Readers hold up nobody: a write is done while ten snapshots stay open',
       run: async (context) => {
         const store = await context.store();
@@ -82,7 +82,10 @@ export const concurrency: Category = {
             return (await texts(view, sessionId)).length;
           }),
         );
-        return found({ 'rows seen': [atMost(11), Math.max(...seen)], 'rows afterwards': [11, (await texts(store, sessionId)).length] });
+        return found({
+          'rows seen': [atMost(11), Math.max(...seen)],
+          'rows afterwards': [11, (await texts(store, sessionId)).length],
+        });
       },
     },
     {
@@ -106,7 +109,9 @@ export const concurrency: Category = {
         const seen = await Promise.all(readers.map((one) => one.stop()));
         const unmoved = await still.stop();
         const halves = seen.flat().filter((all) => all.length % 2 === 1).length;
-        const backwards = seen.flatMap((reads) => reads.filter((all, i) => i > 0 && all.length < (reads[i - 1]?.length ?? 0)));
+        const backwards = seen.flatMap((reads) =>
+          reads.filter((all, i) => i > 0 && all.length < (reads[i - 1]?.length ?? 0)),
+        );
         return found({
           messages: [100, (await texts(store, sessionId)).length],
           'reads of half a transaction': [0, halves],
@@ -136,13 +141,15 @@ export const concurrency: Category = {
         const handles = [scratch.store, ...(await inTurn(4, () => scratch.another()))];
         const { sessionId } = await chat(context, scratch.store);
         await together(5, (writer) =>
-          inTurn(20, (i) => (handles[writer] ?? scratch.store).messages.add(said(sessionId, `${String(writer)}-${String(i)}`))),
+          inTurn(20, (i) =>
+            (handles[writer] ?? scratch.store).messages.add(said(sessionId, `${String(writer)}-${String(i)}`)),
+          ),
         );
         const all = await texts(scratch.store, sessionId);
         const places = await count(scratch.store, 'SELECT count(DISTINCT seq) FROM messages');
-        const inOrder = repeat(5, (writer) => all.filter((text) => text.startsWith(`${String(writer)}-`)).join()).filter(
-          (order, writer) => order !== repeat(20, (i) => `${String(writer)}-${String(i)}`).join(),
-        );
+        const inOrder = repeat(5, (writer) =>
+          all.filter((text) => text.startsWith(`${String(writer)}-`)).join(),
+        ).filter((order, writer) => order !== repeat(20, (i) => `${String(writer)}-${String(i)}`).join());
         return found({
           messages: [100, all.length],
           'different ones': [100, new Set(all).size],
@@ -162,7 +169,10 @@ export const concurrency: Category = {
         await together(1_000, (i) => store.messages.add(said(sessionId, String(i))));
         const seen = await reading.stop();
         const wrong = seen.filter((all) => all.some((text, i) => text !== String(i)));
-        return found({ messages: [1_000, (await texts(store, sessionId)).length], 'reads of anything else': [0, wrong.length] });
+        return found({
+          messages: [1_000, (await texts(store, sessionId)).length],
+          'reads of anything else': [0, wrong.length],
+        });
       },
     },
     ...[10, 20, 50].map((howMany) => ({
@@ -193,7 +203,9 @@ export const concurrency: Category = {
             }
           }),
         );
-        const errors = results.flatMap((result) => (result.status === 'rejected' ? [failureFrom(result.reason).code] : []));
+        const errors = results.flatMap((result) =>
+          result.status === 'rejected' ? [failureFrom(result.reason).code] : [],
+        );
         return found({
           messages: [40, (await texts(store, sessionId)).length],
           'errors, of names that were taken': [repeat(18, () => 'CONSTRAINT_UNIQUE'), errors],

@@ -4,6 +4,7 @@
  * Holds: the checks of that category. Must not know: an environment.
  */
 
+import type { Bot, Message, Session } from '../../client/types.js';
 import { atLeast, atMost, failureOf, found, notMeasurable, oneOf, under } from '../findings.js';
 import type { Category, Store } from '../types.js';
 import { backupBytes, chat, count, integrity, orphans, pause, repeat, said, texts, writeOn } from '../work.js';
@@ -11,10 +12,14 @@ import { backupBytes, chat, count, integrity, orphans, pause, repeat, said, text
 const MIB = 1024 * 1024;
 
 /** Everything of a session and its bot, as plain data. */
-async function contents(store: Store, botId: string, sessionId: string): Promise<unknown> {
-  const messages: unknown[] = [];
+async function contents(
+  store: Store,
+  botId: string,
+  sessionId: string,
+): Promise<{ bot: Bot | null; session: Session | null; messages: Message[] }> {
+  const messages: Message[] = [];
   for await (const message of store.messages.iterate({ sessionId })) messages.push(message);
-  return [await store.bots.get(botId), await store.sessions.get(sessionId), messages];
+  return { bot: await store.bots.get(botId), session: await store.sessions.get(sessionId), messages };
 }
 
 export const persistence: Category = {
@@ -29,11 +34,18 @@ export const persistence: Category = {
         if (scratch.store.info.ephemeral) return notMeasurable('the same content', 'this store is in memory only');
         const { botId, sessionId } = await chat(context, scratch.store, 20);
         await scratch.store.messages.add(
-          said(sessionId, 'Grüße 🎉', { createdAt: 1_700_000_000_123, metadata: { a: [1, 2.5, null] }, usage: { costUsd: 0.25 } }),
+          said(sessionId, 'Grüße 🎉', {
+            createdAt: 1_700_000_000_123,
+            metadata: { a: [1, 2.5, null] },
+            usage: { costUsd: 0.25 },
+          }),
         );
         const before = await contents(scratch.store, botId, sessionId);
         const store = await scratch.restart();
-        return found({ content: [before, await contents(store, botId, sessionId)], messages: [21, (await texts(store, sessionId)).length] });
+        return found({
+          content: [before, await contents(store, botId, sessionId)],
+          messages: [21, (await texts(store, sessionId)).length],
+        });
       },
     },
     {
@@ -58,7 +70,8 @@ export const persistence: Category = {
       title: 'Killed in the middle of commits: what was acknowledged is there, the rest whole or not at all',
       run: async (context) => {
         const scratch = await context.scratch({ killable: true, retries: 0 });
-        if (scratch.kill === undefined) return notMeasurable('all that was acknowledged', 'a host cannot be killed here');
+        if (scratch.kill === undefined)
+          return notMeasurable('all that was acknowledged', 'a host cannot be killed here');
         const { sessionId } = await chat(context, scratch.store);
         const acknowledged = new Set<string>();
         let underWay = 0;
@@ -97,7 +110,8 @@ export const persistence: Category = {
       title: 'Killed with a transaction open: nothing of it is there, nothing is left over, and the store goes on',
       run: async (context) => {
         const scratch = await context.scratch({ killable: true });
-        if (scratch.kill === undefined) return notMeasurable('nothing of the transaction', 'a host cannot be killed here');
+        if (scratch.kill === undefined)
+          return notMeasurable('nothing of the transaction', 'a host cannot be killed here');
         const { store } = scratch;
         const { sessionId } = await chat(context, store, 5);
         await failureOf(
@@ -123,7 +137,8 @@ export const persistence: Category = {
       title: 'Killed while a reply is streamed: what was flushed of it is kept',
       run: async (context) => {
         const scratch = await context.scratch({ killable: true });
-        if (scratch.kill === undefined) return notMeasurable('the beginning of the reply', 'a host cannot be killed here');
+        if (scratch.kill === undefined)
+          return notMeasurable('the beginning of the reply', 'a host cannot be killed here');
         const { store } = scratch;
         const { sessionId } = await chat(context, store, 1);
         const stream = await store.messages.start({ sessionId });
@@ -135,7 +150,10 @@ export const persistence: Category = {
         const whole = await stream.finish();
         return found({
           'after the crash': ['The beginning', kept?.content],
-          'gone on with': [['The beginning and the end.', 'complete'], [whole.content, whole.status]],
+          'gone on with': [
+            ['The beginning and the end.', 'complete'],
+            [whole.content, whole.status],
+          ],
         });
       },
     },
@@ -178,7 +196,12 @@ export const persistence: Category = {
         if (scratch.damage === undefined) {
           return {
             ...found({ 'sound before': [true, sound.ok], 'pages compared': [true, sound.checked.pages >= pages] }),
-            ...(sound.ok ? notMeasurable('a changed byte is found', 'no byte can be changed behind the store’s back here; the sound file was found sound') : {}),
+            ...(sound.ok
+              ? notMeasurable(
+                  'a changed byte is found',
+                  'no byte can be changed behind the store’s back here; the sound file was found sound',
+                )
+              : {}),
           };
         }
         const store = await scratch.damage('findable text');
@@ -223,15 +246,13 @@ export const persistence: Category = {
       run: async (context) => {
         const [scratch, other] = [await context.scratch(), await context.scratch()];
         const { botId, sessionId } = await chat(context, scratch.store, 2_000);
-        const before = await contents(scratch.store, botId, sessionId);
+        const { messages: expected } = await contents(scratch.store, botId, sessionId);
         const copying = backupBytes(scratch.store);
         await scratch.store.messages.add(said(sessionId, 'after it began'));
         const bytes = await copying;
         await chat(context, other.store, 10);
         await other.store.replaceWith(bytes);
-        const restored = await contents(other.store, botId, sessionId);
-        const [, , messages] = restored as [unknown, unknown, unknown[]];
-        const [, , expected] = before as [unknown, unknown, unknown[]];
+        const { messages } = await contents(other.store, botId, sessionId);
         const report = await other.store.verify();
         const goesOn = await failureOf(other.store.messages.add(said(sessionId, 'goes on')));
         return found({
@@ -255,6 +276,7 @@ export const persistence: Category = {
         const pages = await count(scratch.store, 'PRAGMA page_count');
         const { store } = scratch;
         if (!('maintain' in store)) return notMeasurable('fewer pages', 'this version cannot vacuum');
+        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it is there
         await (store as unknown as { maintain: (tasks: object) => Promise<unknown> }).maintain({ vacuum: true });
         const after = await count(store, 'PRAGMA page_count');
         const free = await count(store, 'PRAGMA freelist_count');
@@ -274,4 +296,3 @@ export const persistence: Category = {
     },
   ],
 };
-

@@ -24,13 +24,21 @@ export const queries: Category = {
         const store = await context.store();
         const { botId, sessionId } = await chat(context, store);
         const given = {
-          id: 'a', sessionId, botId, role: 'assistant', content: 'Grüße, 世界 🎉', status: 'incomplete', model: 'm-1',
-          finishReason: 'length', metadata: { deep: [1, null, 'x'] }, createdAt: 1_700_000_000_123,
+          id: 'a',
+          sessionId,
+          botId,
+          role: 'assistant',
+          content: 'Grüße, 世界 🎉',
+          status: 'incomplete',
+          model: 'm-1',
+          finishReason: 'length',
+          metadata: { deep: [1, null, 'x'] },
+          createdAt: 1_700_000_000_123,
         } as const;
         await store.messages.add({ ...given, metadata: { deep: [1, null, 'x'] } });
         const read = await store.messages.get({ sessionId, id: 'a' });
-        const fields = Object.keys(given) as (keyof typeof given)[];
-        return found(Object.fromEntries(fields.map((name) => [name, [given[name], read?.[name]]])));
+        const held = new Map<string, unknown>(Object.entries(read ?? {}));
+        return found(Object.fromEntries(Object.entries(given).map(([name, value]) => [name, [value, held.get(name)]])));
       },
     },
     {
@@ -50,7 +58,10 @@ export const queries: Category = {
         return found({
           'messages of a bot': [words(0, 7), ofBot.items.map((message) => message.content)],
           'pinned sessions of a bot': [[pinned], sessions.items.map((session) => session.id)],
-          'hits in a session': [['m3'], hits.items.filter((hit) => hit.sessionId === other.sessionId).map((hit) => hit.id)],
+          'hits in a session': [
+            ['m3'],
+            hits.items.filter((hit) => hit.sessionId === other.sessionId).map((hit) => hit.id),
+          ],
           'hits elsewhere': [0, hits.items.filter((hit) => hit.sessionId !== other.sessionId).length],
           'by SQL': [['m5', 'm6'], bySql.map((row) => row['id'])],
         });
@@ -63,16 +74,20 @@ export const queries: Category = {
         const store = await context.store();
         const { sessionId } = await chat(context, store, 25);
         const sizes: number[] = [];
-        let seen: string[] = [];
+        const pages: string[][] = [];
         let cursor: string | null = null;
         do {
-          const page: Awaited<ReturnType<typeof store.messages.list>> = await store.messages.list({ sessionId, limit: 10, cursor });
+          const page: Awaited<ReturnType<typeof store.messages.list>> = await store.messages.list({
+            sessionId,
+            limit: 10,
+            cursor,
+          });
           sizes.push(page.items.length);
           // Without a cursor it is the newest page: the rest lies before it.
-          seen = [...page.items.map((message) => message.content), ...seen];
+          pages.push(page.items.map((message) => message.content));
           cursor = page.prevCursor;
         } while (cursor !== null && sizes.length < 10);
-        return found({ 'rows a page': [[10, 10, 5], sizes], 'all of them': [words(0, 25), seen] });
+        return found({ 'rows a page': [[10, 10, 5], sizes], 'all of them': [words(0, 25), pages.toReversed().flat()] });
       },
     },
     {
@@ -103,9 +118,14 @@ export const queries: Category = {
         await store.messages.add(said(sessionId, '', { id: 'bare', botId: null }));
         await store.messages.add(said(sessionId, 'full', { id: 'full', model: 'm-1' }));
         const bare = await store.messages.get({ sessionId, id: 'bare' });
-        const rows = await store.query(`SELECT id FROM messages WHERE ${ofSession} AND model IS NULL`, { params: [sessionId] });
+        const rows = await store.query(`SELECT id FROM messages WHERE ${ofSession} AND model IS NULL`, {
+          params: [sessionId],
+        });
         return found({
-          fields: [[null, null, null, null, null, ''], [bare?.botId, bare?.model, bare?.usage, bare?.metadata, bare?.deletedAt, bare?.content]],
+          fields: [
+            [null, null, null, null, null, ''],
+            [bare?.botId, bare?.model, bare?.usage, bare?.metadata, bare?.deletedAt, bare?.content],
+          ],
           'IS NULL': [['bare'], rows.map((row) => row['id'])],
           'no such message': [null, await store.messages.get({ sessionId, id: 'nobody' })],
           'no such session': [null, await store.sessions.get(context.id())],
@@ -125,7 +145,10 @@ export const queries: Category = {
         return found({
           'rows in pieces': [10_000, all.length],
           'rows at once': [10_000, rows.length],
-          'first row out of place': [[-1, -1], [firstWrong(all), firstWrong(rows.map((row) => row['text']))]],
+          'first row out of place': [
+            [-1, -1],
+            [firstWrong(all), firstWrong(rows.map((row) => row['text']))],
+          ],
         });
       },
     },
@@ -188,8 +211,14 @@ export const queries: Category = {
         // The host may be another process, whose clock shows the same time a little later.
         const near = (time: number): boolean => time >= before - 1_000 && time <= after + 1_000;
         return found({
-          'the time of now': [[true, true], [near(createdAt), near(updatedAt)]],
-          'a time that was given': [77, (await store.messages.add(said(sessionId, 'then', { createdAt: 77 }))).createdAt],
+          'the time of now': [
+            [true, true],
+            [near(createdAt), near(updatedAt)],
+          ],
+          'a time that was given': [
+            77,
+            (await store.messages.add(said(sessionId, 'then', { createdAt: 77 }))).createdAt,
+          ],
         });
       },
     },
@@ -272,9 +301,18 @@ export const queries: Category = {
         const after = await store.messages.get({ sessionId, id: 'm1' });
         const [session, bot] = [await store.sessions.get(sessionId), await store.bots.get(botId)];
         return found({
-          message: [{ ...before, status: 'error', metadata: { read: true }, updatedAt: 0 }, { ...after, updatedAt: 0 }],
-          session: [['new', ['a'], botId, 3], [session?.title, session?.tags, session?.botId, session?.messageCount]],
-          bot: [['m-2', `Bot ${botId}`], [bot?.model, bot?.name]],
+          message: [
+            { ...before, status: 'error', metadata: { read: true }, updatedAt: 0 },
+            { ...after, updatedAt: 0 },
+          ],
+          session: [
+            ['new', ['a'], botId, 3],
+            [session?.title, session?.tags, session?.botId, session?.messageCount],
+          ],
+          bot: [
+            ['m-2', `Bot ${botId}`],
+            [bot?.model, bot?.name],
+          ],
         });
       },
     },
@@ -285,7 +323,9 @@ export const queries: Category = {
         const store = await context.store();
         const { sessionId } = await chat(context, store, 10);
         await store.messages.update({ sessionId, id: 'm4' }, { status: 'incomplete' });
-        const changed = await store.query(`SELECT id FROM messages WHERE ${ofSession} AND status <> 'complete'`, { params: [sessionId] });
+        const changed = await store.query(`SELECT id FROM messages WHERE ${ofSession} AND status <> 'complete'`, {
+          params: [sessionId],
+        });
         const nobody = await failureOf(store.messages.update({ sessionId, id: 'nobody' }, { status: 'error' }));
         return found({ changed: [['m4'], changed.map((row) => row['id'])], 'no such row': ['NOT_FOUND', nobody.code] });
       },
@@ -299,7 +339,9 @@ export const queries: Category = {
         const results = await store.transaction((tx) =>
           together(100, (i) => tx.messages.update({ sessionId, id: `m${String(i)}` }, { status: 'error' })),
         );
-        const changed = await count(store, `SELECT count(*) FROM messages WHERE ${ofSession} AND status = 'error'`, [sessionId]);
+        const changed = await count(store, `SELECT count(*) FROM messages WHERE ${ofSession} AND status = 'error'`, [
+          sessionId,
+        ]);
         return found({ 'rows given back': [100, results.length], 'rows changed': [100, changed] });
       },
     },
@@ -311,13 +353,19 @@ export const queries: Category = {
         const { sessionId } = await chat(context, store, 50);
         await chat(context, store, 50);
         const others = () =>
-          store.query(`SELECT * FROM messages WHERE NOT (id = 'm7' AND ${ofSession}) ORDER BY key`, { params: [sessionId] });
+          store.query(`SELECT * FROM messages WHERE NOT (id = 'm7' AND ${ofSession}) ORDER BY key`, {
+            params: [sessionId],
+          });
         const rest = () =>
-          store.query('SELECT * FROM sessions WHERE id <> ? UNION ALL SELECT * FROM sessions WHERE false', { params: [sessionId] });
+          store.query('SELECT * FROM sessions WHERE id <> ? UNION ALL SELECT * FROM sessions WHERE false', {
+            params: [sessionId],
+          });
         const before = [await others(), await rest(), await store.query('SELECT * FROM bots')];
         await store.messages.update({ sessionId, id: 'm7' }, { content: 'changed', status: 'error' });
         const after = [await others(), await rest(), await store.query('SELECT * FROM bots')];
-        const changed = after.map((rows, i) => rows.filter((row, k) => JSON.stringify(row, big) !== JSON.stringify(before[i]?.[k], big)).length);
+        const changed = after.map(
+          (rows, i) => rows.filter((row, k) => JSON.stringify(row, big) !== JSON.stringify(before[i]?.[k], big)).length,
+        );
         return found({
           'other messages, sessions and bots that changed': [[0, 0, 0], changed],
           'the row itself': ['changed', (await store.messages.get({ sessionId, id: 'm7' }))?.content],
@@ -330,7 +378,10 @@ export const queries: Category = {
       run: async (context) => {
         const store = await context.store();
         const [one, other] = [await chat(context, store, 10), await chat(context, store, 10)];
-        const taken = await store.messages.deleteWhere({ botId: one.botId, before: 1_000_000 + 4 * 60_000 }, { permanent: true });
+        const taken = await store.messages.deleteWhere(
+          { botId: one.botId, before: 1_000_000 + 4 * 60_000 },
+          { permanent: true },
+        );
         return found({
           counted: [4, taken.messages],
           'what is left': [words(4, 10), await texts(store, one.sessionId)],
@@ -353,7 +404,10 @@ export const queries: Category = {
         const left = await count(store, 'SELECT count(*) FROM messages WHERE session = ?', [Number(key?.['key'])]);
         return found({
           counted: [{ bots: 1, sessions: 2, messages: 11 }, taken],
-          sessions: [[null, null], [await store.sessions.get(sessionId), await store.sessions.get(another)]],
+          sessions: [
+            [null, null],
+            [await store.sessions.get(sessionId), await store.sessions.get(another)],
+          ],
           'messages left': [0, left],
         });
       },
@@ -377,7 +431,7 @@ export const queries: Category = {
         return found({
           'sessions, hits, trash before': [[1, 3, 0], before],
           'in the trash': [[0, 0, 1], within],
-          'restored': [[1, 3, 0], await look()],
+          restored: [[1, 3, 0], await look()],
           counted: [1, taken.sessions],
           'time of deletion': ['number', typeof marked],
         });
@@ -394,7 +448,10 @@ export const queries: Category = {
         const taken = await store.sessions.purge({ deletedBefore: Date.now() + 60_000 });
         return found({
           'before that time': [0, early.sessions],
-          counted: [[1, 5], [taken.sessions, taken.messages]],
+          counted: [
+            [1, 5],
+            [taken.sessions, taken.messages],
+          ],
           gone: [null, await store.sessions.get(one.sessionId)],
           'what was not in the trash': [5, (await texts(store, other.sessionId)).length],
         });
@@ -407,7 +464,10 @@ export const queries: Category = {
         const store = await context.store();
         const { sessionId } = await chat(context, store, 30);
         const before = await count(store, 'SELECT count(*) FROM messages');
-        const taken = await store.messages.deleteWhere({ sessionId, before: 1_000_000 + 12 * 60_000 }, { permanent: true });
+        const taken = await store.messages.deleteWhere(
+          { sessionId, before: 1_000_000 + 12 * 60_000 },
+          { permanent: true },
+        );
         const after = await count(store, 'SELECT count(*) FROM messages');
         return found({ counted: [12, taken.messages], 'rows that went': [12, before - after] });
       },
@@ -441,7 +501,8 @@ export const queries: Category = {
       run: async (context) => {
         const store = await context.store();
         await chat(context, store, 1_000);
-        const sql = 'SELECT session, count(*), min(created_at), max(created_at), sum(length(text)) FROM messages GROUP BY session';
+        const sql =
+          'SELECT session, count(*), min(created_at), max(created_at), sum(length(text)) FROM messages GROUP BY session';
         return times(await timed(context.now, () => store.query(sql)), 40);
       },
     },

@@ -5,12 +5,16 @@
  */
 
 import { injectFaults } from '../faults.js';
-import { atLeast, failureOf, found, matching, notMeasurable, oneOf } from '../findings.js';
+import { atLeast, failureOf, found, matching, notMeasurable, oneOf, type Failure } from '../findings.js';
 import type { Category } from '../types.js';
 import { chat, count, inTurn, integrity, pause, repeat, said, texts, together, writeOn } from '../work.js';
 
 const cannot_kill = 'a host cannot be killed here';
-const many_rows = 'WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 20000) SELECT n FROM numbers';
+/** What an error names of a constraint. */
+const named = ({ details }: Failure): unknown[] => [details['table'], details['column'], typeof details['constraint']];
+
+const many_rows =
+  'WITH RECURSIVE numbers (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers LIMIT 20000) SELECT n FROM numbers';
 
 export const recovery: Category = {
   id: 'recovery',
@@ -83,7 +87,10 @@ export const recovery: Category = {
         const store = await context.store();
         const { botId } = await chat(context, store);
         const { code, message } = await failureOf(store.bots.create({ name: `Bot ${botId}` }));
-        return found({ error: ['CONSTRAINT_UNIQUE', code], message: [matching('names bots.name', /bots\.name/), message] });
+        return found({
+          error: ['CONSTRAINT_UNIQUE', code],
+          message: [matching('names bots.name', /bots\.name/), message],
+        });
       },
     },
     {
@@ -95,7 +102,6 @@ export const recovery: Category = {
         const name = await failureOf(store.bots.create({ name: `Bot ${botId}` }));
         const id = await failureOf(store.messages.add(said(sessionId, 'again', { id: 'm0' })));
         const bot = await failureOf(store.sessions.create({ botId: context.id() }));
-        const named = ({ details }: typeof name): unknown[] => [details['table'], details['column'], typeof details['constraint']];
         return found({
           'of a unique name': [['bots', 'name', 'string'], named(name)],
           'of an id within its session': [['messages', 'session, id', 'string'], named(id)],
@@ -111,7 +117,10 @@ export const recovery: Category = {
         const { sessionId } = await chat(context, store, 1);
         await failureOf(store.messages.addMany([said(sessionId, 'new'), said(sessionId, 'again', { id: 'm0' })]));
         const next = await failureOf(store.messages.add(said(sessionId, 'next')));
-        return found({ 'the next write': ['none', next.code], messages: [['word 0', 'next'], await texts(store, sessionId)] });
+        return found({
+          'the next write': ['none', next.code],
+          messages: [['word 0', 'next'], await texts(store, sessionId)],
+        });
       },
     },
     {
@@ -123,9 +132,15 @@ export const recovery: Category = {
         const table = await failureOf(store.query('SELECT id FROM mesages'));
         const write = await failureOf(store.query('DELETE FROM messages'));
         return found({
-          'a typo': [['INVALID_SQL', 'number'], [typo.code, typeof typo.details['offset']]],
+          'a typo': [
+            ['INVALID_SQL', 'number'],
+            [typo.code, typeof typo.details['offset']],
+          ],
           'in words': [matching('a syntax error near the word', /near|syntax/), typo.message],
-          'a table that is not there': [['INVALID_SQL', true], [table.code, table.message.includes('mesages')]],
+          'a table that is not there': [
+            ['INVALID_SQL', true],
+            [table.code, table.message.includes('mesages')],
+          ],
           'SQL that writes': ['QUERY_NOT_ALLOWED', write.code],
         });
       },
@@ -199,7 +214,13 @@ export const recovery: Category = {
         });
         const next = await failureOf(store.messages.add(said(sessionId, 'next')));
         return found({
-          errors: [[['TIMEOUT', 'not-applied'], ['TIMEOUT', 'not-applied']], errors],
+          errors: [
+            [
+              ['TIMEOUT', 'not-applied'],
+              ['TIMEOUT', 'not-applied'],
+            ],
+            errors,
+          ],
           'the next write': ['none', next.code],
           messages: [['first', 'next'], await texts(store, sessionId)],
         });
@@ -226,7 +247,9 @@ export const recovery: Category = {
         const store = await context.store();
         const { code, message } = await failureOf(store.query(many_rows));
         const within = await store.query(many_rows, { limit: 20_000 });
-        const long = await failureOf(store.messages.add(said((await chat(context, store)).sessionId, 'x'.repeat(65 * 1024 * 1024))));
+        const long = await failureOf(
+          store.messages.add(said((await chat(context, store)).sessionId, 'x'.repeat(65 * 1024 * 1024))),
+        );
         return found({
           error: ['TOO_LARGE', code],
           'in words': [matching('says what may be done', /limit/), message],
@@ -246,12 +269,18 @@ export const recovery: Category = {
         let rows = 0;
         let after = 0;
         for (let step = 0; step < 20; step++) {
-          const piece = await store.query('SELECT key FROM messages WHERE key > ? ORDER BY key LIMIT 1000', { params: [after] });
+          const piece = await store.query('SELECT key FROM messages WHERE key > ? ORDER BY key LIMIT 1000', {
+            params: [after],
+          });
           if (piece.length === 0) break;
           rows += piece.length;
           after = Number(piece.at(-1)?.['key']);
         }
-        return found({ 'at once': ['TOO_LARGE', atOnce.code], 'by iterate': [12_000, inPieces], 'by pages of SQL': [12_000, rows] });
+        return found({
+          'at once': ['TOO_LARGE', atOnce.code],
+          'by iterate': [12_000, inPieces],
+          'by pages of SQL': [12_000, rows],
+        });
       },
     },
     {
@@ -264,7 +293,14 @@ export const recovery: Category = {
         return found({
           errors: [20, errors.filter(({ code }) => code === 'TOO_LARGE').length],
           messages: [3, (await texts(store, sessionId)).length],
-          'rows read': [3, await count(store, 'SELECT count(*) FROM messages WHERE session = (SELECT key FROM sessions WHERE id = ?)', [sessionId])],
+          'rows read': [
+            3,
+            await count(
+              store,
+              'SELECT count(*) FROM messages WHERE session = (SELECT key FROM sessions WHERE id = ?)',
+              [sessionId],
+            ),
+          ],
         });
       },
     },
@@ -275,11 +311,18 @@ export const recovery: Category = {
         const { injected, recovered, lost, kinds, failures } = await injectFaults(context);
         const rate = (recovered / injected) * 100;
         const rule = atLeast(99.5, '%');
-        return found({ 'recovered from': [rule, rate], 'acknowledged and lost': [0, lost], ...(rate < 99.5 ? { failures: [[], failures] } : {}) }, [
-          { name: 'recovered from', value: rate, unit: '%', target: rule.text },
-          { name: 'faults', value: injected, unit: '' },
-          ...Object.entries(kinds).map(([name, value]) => ({ name, value, unit: '' })),
-        ]);
+        return found(
+          {
+            'recovered from': [rule, rate],
+            'acknowledged and lost': [0, lost],
+            ...(rate < 99.5 ? { failures: [[], failures] } : {}),
+          },
+          [
+            { name: 'recovered from', value: rate, unit: '%', target: rule.text },
+            { name: 'faults', value: injected, unit: '' },
+            ...Object.entries(kinds).map(([name, value]) => ({ name, value, unit: '' })),
+          ],
+        );
       },
     },
   ],

@@ -19,7 +19,9 @@ async function tableIn(store: Store, name: string): Promise<Table> {
   const keys = await store.query('SELECT "from" AS col, "table" AS other, on_delete FROM pragma_foreign_key_list(?)', {
     params: [name],
   });
-  const [made] = await store.query('SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?', { params: ['table', name] });
+  const [made] = await store.query('SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?', {
+    params: ['table', name],
+  });
   const checks = [...String(made?.['sql']).matchAll(/CONSTRAINT (\w+)\s+CHECK/g)].map(([, check]) => check ?? '');
   return {
     columns: columns.map((row) =>
@@ -31,28 +33,30 @@ async function tableIn(store: Store, name: string): Promise<Table> {
       columns.filter((row) => row['fallback'] !== null).map((row) => [String(row['name']), String(row['fallback'])]),
     ),
     indexes: indexes.map((row) => `${String(row['name'])}${row['only_one'] ? ' unique' : ''}`).toSorted(),
-    foreignKeys: keys.map((row) => `${String(row['col'])} -> ${String(row['other'])}, ${String(row['on_delete'])}`).toSorted(),
+    foreignKeys: keys
+      .map((row) => `${String(row['col'])} -> ${String(row['other'])}, ${String(row['on_delete'])}`)
+      .toSorted(),
     checks: checks.toSorted(),
   };
 }
 
-const parts = {
-  columns: 'columns and their types',
-  defaults: 'default values',
-  indexes: 'indexes, unique ones among them',
-  foreignKeys: 'foreign keys and their cascades',
-  checks: 'checks',
-} as const;
+const parts: [part: keyof Table, title: string][] = [
+  ['columns', 'columns and their types'],
+  ['defaults', 'default values'],
+  ['indexes', 'indexes, unique ones among them'],
+  ['foreignKeys', 'foreign keys and their cascades'],
+  ['checks', 'checks'],
+];
 
 /** One check for each table and each part of it. */
 const asItShouldBe: Item[] = Object.entries(tables).flatMap(([name, expected]) =>
-  Object.entries(parts).map(([part, title]): Item => ({
+  parts.map(([part, title]): Item => ({
     id: `schema.${name}.${part}`,
     title: `Table ${name}: ${title}`,
     readOnly: true,
     run: async (context) => {
       const seen = await tableIn(await context.store(), name);
-      return found({ [title]: [expected[part as keyof Table], seen[part as keyof Table]] });
+      return found({ [title]: [expected[part], seen[part]] });
     },
   })),
 );
@@ -107,7 +111,10 @@ export const schema: Category = {
         await store.messages.delete({ sessionId, id: 'm19' }, { permanent: true });
         const { seq } = await store.messages.add(said(sessionId, 'later'));
         const doubled = await count(store, 'SELECT count(*) - count(DISTINCT key) FROM messages');
-        return found({ 'keys that are there twice': [0, doubled], 'a place that was given before': [false, seq <= 20] });
+        return found({
+          'keys that are there twice': [0, doubled],
+          'a place that was given before': [false, seq <= 20],
+        });
       },
     },
     {
@@ -122,7 +129,10 @@ export const schema: Category = {
           (await failureOf(store.messages.add(said(sessionId, 'of no parent', { parentId: context.id() })))).code,
           (await failureOf(store.sessions.update(sessionId, { botId: context.id() }))).code,
         ];
-        return found({ errors: [Array.from({ length: 4 }, () => 'CONSTRAINT_FOREIGN_KEY'), codes], messages: [1, (await texts(store, sessionId)).length] });
+        return found({
+          errors: [Array.from({ length: 4 }, () => 'CONSTRAINT_FOREIGN_KEY'), codes],
+          messages: [1, (await texts(store, sessionId)).length],
+        });
       },
     },
     {
@@ -153,8 +163,14 @@ export const schema: Category = {
         const message = await store.messages.add(said(session.id, 'x'));
         const { status, pinned, tags, messageCount, revision } = session;
         return found({
-          session: [['active', false, [], 0, 1], [status, pinned, tags, messageCount, revision]],
-          message: [['complete', true, null], [message.status, message.active, message.deletedAt]],
+          session: [
+            ['active', false, [], 0, 1],
+            [status, pinned, tags, messageCount, revision],
+          ],
+          message: [
+            ['complete', true, null],
+            [message.status, message.active, message.deletedAt],
+          ],
         });
       },
     },
@@ -190,7 +206,11 @@ export const schema: Category = {
         const rows = await count(store, 'SELECT key FROM sessions WHERE id = ?', [sessionId]);
         const taken = await store.sessions.delete(sessionId, { permanent: true });
         const left = await count(store, 'SELECT count(*) FROM messages WHERE session = ?', [rows]);
-        return found({ 'parent of the child': ['m1', child?.parentId], counted: [4, taken.messages], 'rows left': [0, left] });
+        return found({
+          'parent of the child': ['m1', child?.parentId],
+          counted: [4, taken.messages],
+          'rows left': [0, left],
+        });
       },
     },
     {
@@ -206,7 +226,16 @@ export const schema: Category = {
         await stream.abort();
         await store.bots.delete(botId, { permanent: true });
         await store.search('word');
-        const names = ['messages', 'sessions', 'bots', 'message_streams', 'message_deltas', 'attachments', 'search_pending', 'search_stale'];
+        const names = [
+          'messages',
+          'sessions',
+          'bots',
+          'message_streams',
+          'message_deltas',
+          'attachments',
+          'search_pending',
+          'search_stale',
+        ];
         const left: string[] = [];
         for (const name of names) if ((await count(store, `SELECT count(*) FROM ${name}`)) > 0) left.push(name);
         return found({ 'tables with rows': [[], left], orphans: [0, await orphans(store)] });

@@ -106,7 +106,10 @@ export const transactions: Category = {
           await failureOf(store.transaction(fail));
         });
         const next = await failureOf(store.messages.add(said(sessionId, 'next'), { timeoutMs: 5_000 }));
-        return found({ 'error of the next write': ['none', next.code], messages: [['next'], await texts(store, sessionId)] });
+        return found({
+          'error of the next write': ['none', next.code],
+          messages: [['next'], await texts(store, sessionId)],
+        });
       },
     },
     {
@@ -214,7 +217,10 @@ export const transactions: Category = {
           await store.messages.delete({ sessionId, id: 'm0' }, { permanent: true });
           return [first, await count(view, sql, [botId]), (await texts(view, sessionId)).length];
         });
-        return found({ 'counted again and again': [[2, 2, 2], counts], afterwards: [3, await count(store, sql, [botId])] });
+        return found({
+          'counted again and again': [[2, 2, 2], counts],
+          afterwards: [3, await count(store, sql, [botId])],
+        });
       },
     },
     {
@@ -227,7 +233,7 @@ export const transactions: Category = {
         await together(10, () =>
           store.transaction(async (tx) => {
             const session = await tx.sessions.get(sessionId);
-            const before = (session?.metadata as { count: number }).count;
+            const before = Number(Object.values(session?.metadata ?? {})[0]);
             await Promise.resolve();
             await tx.sessions.update(sessionId, { metadata: { count: before + 1 } });
           }),
