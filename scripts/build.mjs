@@ -5,7 +5,7 @@
  * skipped. Must not know: what a machine lacks (setup.mjs), or what is done with the result.
  */
 import { copyFileSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { licenses_file, writeLicenses } from './licenses.mjs';
 import { all, main, root, run, step } from './process.mjs';
@@ -35,6 +35,15 @@ const wasm_opt_args = [
 
 /** A worker is found by its address, from either module system: one file serves both. */
 const es_modules = { 'js/index.ts': 'dist/index.js', 'js/node/worker.ts': 'dist/worker.js' };
+/** The report and the command line: what only they need is loaded with nothing else. */
+const tool_modules = {
+  'js/report/node.ts': 'dist/report.js',
+  'js/report/node_host.ts': 'dist/report_host.js',
+  'js/report/browser.ts': 'dist/report_browser.js',
+  'js/cli/main.ts': 'dist/cli.js',
+};
+/** Modules that a tool finds beside it in dist/, as every other program does. */
+const beside = { 'js/index.ts': './index.js', 'js/report/node.ts': './report.js' };
 /** What a page loads is made small. */
 const browser_modules = { 'js/browser/index.ts': 'dist/browser.js', 'js/browser/worker.ts': 'dist/browser_worker.js' };
 
@@ -125,9 +134,12 @@ async function buildPackage() {
     outputs: [
       ...Object.values(es_modules),
       ...Object.values(browser_modules),
+      ...Object.values(tool_modules),
+      'dist/report.cjs',
       'dist/index.cjs',
       'dist/index.d.ts',
       'dist/index.d.cts',
+      'dist/report/node.d.ts',
     ],
     work: () =>
       step('bundles and types', async () => {
@@ -142,11 +154,42 @@ async function buildPackage() {
           ...Object.entries(browser_modules).map(([source, file]) =>
             run(bin('esbuild'), [source, ...bundle_args, '--format=esm', '--minify', `--outfile=${file}`]),
           ),
-          run(bin('esbuild'), ['js/index.ts', ...bundle_args, ...commonjs_args, '--outfile=dist/index.cjs']),
+          ...Object.entries({ 'js/index.ts': 'dist/index.cjs', 'js/report/node.ts': 'dist/report.cjs' }).map(
+            ([source, file]) => run(bin('esbuild'), [source, ...bundle_args, ...commonjs_args, `--outfile=${file}`]),
+          ),
+          ...Object.entries(tool_modules).map(([source, file]) => bundleTool(source, file)),
           run(bin('tsc'), ['--project', 'tsconfig.build.json']),
         );
         writeCommonjsTypes();
       }),
+  });
+}
+
+/** Bundles a tool, but for what stands in files of its own already. */
+async function bundleTool(source, file) {
+  // Only here: where the machine is just being set up, the bundler may have come a moment ago.
+  const esbuild = await import('esbuild');
+  const besides = {
+    name: 'beside',
+    setup: (current) => {
+      current.onResolve({ filter: /^\./ }, ({ path, resolveDir, kind }) => {
+        const module = relative(root, join(resolveDir, path)).replace(/\.js$/, '.ts');
+        return kind !== 'entry-point' && module in beside ? { path: beside[module], external: true } : undefined;
+      });
+    },
+  };
+  await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: [source],
+    outfile: file,
+    bundle: true,
+    format: 'esm',
+    platform: 'neutral',
+    target: 'es2022',
+    external: ['node:*'],
+    legalComments: 'none',
+    logLevel: 'warning',
+    plugins: [besides],
   });
 }
 

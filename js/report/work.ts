@@ -1,0 +1,181 @@
+/**
+ * What many checks do: chats to work on, snapshots that are held, things that happen at once.
+ *
+ * Holds: no check and no expectation. Must not know: an environment.
+ */
+
+import type { Message, NewMessage } from '../client/types.js';
+import type { ReadApi } from '../client/snapshot.js';
+import { failureFrom, type Failure } from './findings.js';
+import type { Context, Store } from './types.js';
+
+export const pause = (ms: number): Promise<void> =>
+  new Promise((resolve) => {
+    setTimeout(resolve, ms);
+  });
+
+export const repeat = <T>(times: number, run: (i: number) => T): T[] => Array.from({ length: times }, (_, i) => run(i));
+
+/** So many at once. */
+export const together = <T>(times: number, run: (i: number) => Promise<T>): Promise<T[]> =>
+  Promise.all(repeat(times, run));
+
+/** So many one after the other. */
+export async function inTurn<T>(times: number, run: (i: number) => Promise<T>): Promise<T[]> {
+  const results: T[] = [];
+  for (let i = 0; i < times; i++) results.push(await run(i));
+  return results;
+}
+
+/** Asks until the answer is yes, a bounded number of times; gives the last answer. */
+export async function until<T>(ask: () => Promise<T>, isEnough: (answer: T) => boolean, tries = 100): Promise<T> {
+  let answer = await ask();
+  for (let i = 1; i < tries && !isEnough(answer); i++) {
+    await pause(20);
+    answer = await ask();
+  }
+  return answer;
+}
+
+export const said = (sessionId: string, content: string, more: Partial<NewMessage> = {}): NewMessage =>
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- content and parts are never given together here
+  ({ sessionId, role: 'user', content, ...more }) as NewMessage;
+
+/** A bot with one session and some messages; message `i` has the text `word i`, and a minute between two. */
+export async function chat(
+  context: Context,
+  store: Store,
+  messages = 0,
+): Promise<{ botId: string; sessionId: string; added: Message[] }> {
+  const botId = context.id();
+  const sessionId = context.id();
+  await store.bots.create({ id: botId, name: `Bot ${botId}` });
+  await store.sessions.create({ id: sessionId, botId, title: `Chat ${sessionId}` });
+  const added = await store.messages.addMany(
+    repeat(messages, (i) =>
+      said(sessionId, `word ${String(i)}`, { id: `m${String(i)}`, createdAt: 1_000_000 + i * 60_000 }),
+    ),
+  );
+  return { botId, sessionId, added };
+}
+
+/** The texts of a session, in their order. */
+export async function texts(view: Pick<ReadApi, 'messages'>, sessionId: string): Promise<string[]> {
+  const all: string[] = [];
+  for await (const message of view.messages.iterate({ sessionId })) all.push(message.content);
+  return all;
+}
+
+/** The one number that a query gives. */
+export async function count(
+  view: Pick<ReadApi, 'query'>,
+  sql: string,
+  params: (string | number)[] = [],
+): Promise<number> {
+  const [row] = await view.query(sql, { params });
+  return Number(Object.values(row ?? {})[0]);
+}
+
+/** How many rows have lost what they belong to. */
+export const orphans = (view: Pick<ReadApi, 'query'>): Promise<number> =>
+  count(view, 'SELECT count(*) FROM pragma_foreign_key_check');
+
+/** What SQLite says of the whole file: `ok`. */
+export async function integrity(view: Pick<ReadApi, 'query'>): Promise<string> {
+  const rows = await view.query('PRAGMA integrity_check');
+  return rows.map((row) => String(row['integrity_check'])).join('; ');
+}
+
+/** Opens so many snapshots and keeps them, until `release` is called; that resolves when all have ended. */
+export async function holdSnapshots(store: Store, howMany: number): Promise<{ release: () => Promise<void> }> {
+  let letGo!: () => void;
+  const held = new Promise<void>((resolve) => {
+    letGo = resolve;
+  });
+  const runs: Promise<void>[] = [];
+  const opened = repeat(
+    howMany,
+    () =>
+      new Promise<void>((resolve, reject) => {
+        const run = store.snapshot(async (view) => {
+          await view.sessions.list({ limit: 1 });
+          resolve();
+          await held;
+        });
+        run.catch(reject);
+        runs.push(run);
+      }),
+  );
+  const release = async (): Promise<void> => {
+    letGo();
+    await Promise.allSettled(runs);
+  };
+  try {
+    await Promise.all(opened);
+  } catch (error) {
+    await release();
+    throw error;
+  }
+  return { release };
+}
+
+/** What writers have done until they were stopped. */
+interface Written {
+  /** Names of the writes that were acknowledged. */
+  done: string[];
+  errors: Failure[];
+}
+
+/** So many writers that write on and on; each ends with its first error. */
+export function writeOn(writers: number, write: (name: string) => Promise<unknown>): { stop: () => Promise<Written> } {
+  const written: Written = { done: [], errors: [] };
+  const over = new AbortController();
+  const running = together(writers, async (writer) => {
+    for (let i = 0; !over.signal.aborted; i++) {
+      const name = `w${String(writer)}-${String(i)}`;
+      try {
+        await write(name);
+        written.done.push(name);
+      } catch (error) {
+        written.errors.push(failureFrom(error));
+        return;
+      }
+    }
+  });
+  return {
+    stop: async () => {
+      over.abort();
+      await running;
+      return written;
+    },
+  };
+}
+
+/** The bytes of a whole backup. */
+export async function backupBytes(store: Store): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  await store.backup(
+    new WritableStream<Uint8Array>({
+      write: (piece) => {
+        pieces.push(piece.slice());
+      },
+    }),
+  );
+  const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    bytes.set(piece, at);
+    at += piece.length;
+  }
+  return bytes;
+}
+
+/** Numbers from 0 to 1 that are the same for the same seed. */
+export function seeded(seed: number): () => number {
+  let state = Math.trunc(seed) >>> 0;
+  return () => {
+    // A linear congruential generator of 32 bits; its high bits are the better ones, and make the fraction.
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
