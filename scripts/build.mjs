@@ -35,6 +35,8 @@ const wasm_opt_args = [
 
 /** A worker is found by its address, from either module system: one file serves both. */
 const es_modules = { 'js/index.ts': 'dist/index.js', 'js/node/worker.ts': 'dist/worker.js' };
+/** What a page loads is made small. */
+const browser_modules = { 'js/browser/index.ts': 'dist/browser.js', 'js/browser/worker.ts': 'dist/browser_worker.js' };
 
 const bundle_args = [
   '--bundle',
@@ -120,7 +122,13 @@ async function buildPackage() {
       'package-lock.json',
       'scripts/build.mjs',
     ]),
-    outputs: [...Object.values(es_modules), 'dist/index.cjs', 'dist/index.d.ts', 'dist/index.d.cts'],
+    outputs: [
+      ...Object.values(es_modules),
+      ...Object.values(browser_modules),
+      'dist/index.cjs',
+      'dist/index.d.ts',
+      'dist/index.d.cts',
+    ],
     work: () =>
       step('bundles and types', async () => {
         for (const file of filesUnder('dist').filter(
@@ -130,6 +138,9 @@ async function buildPackage() {
         await all(
           ...Object.entries(es_modules).map(([source, file]) =>
             run(bin('esbuild'), [source, ...bundle_args, '--format=esm', '--platform=neutral', `--outfile=${file}`]),
+          ),
+          ...Object.entries(browser_modules).map(([source, file]) =>
+            run(bin('esbuild'), [source, ...bundle_args, '--format=esm', '--minify', `--outfile=${file}`]),
           ),
           run(bin('esbuild'), ['js/index.ts', ...bundle_args, ...commonjs_args, '--outfile=dist/index.cjs']),
           run(bin('tsc'), ['--project', 'tsconfig.build.json']),

@@ -104,6 +104,8 @@ codes! {
     ChecksumMismatch => "CHECKSUM_MISMATCH",
     /// A streaming reply was ended, or cannot take more.
     StreamEnded => "STREAM_ENDED",
+    /// The tab that leads the store does not answer.
+    LeaderUnresponsive => "LEADER_UNRESPONSIVE",
 }
 
 /// What became of a write that failed.

@@ -7,6 +7,7 @@
 
 import {
   PROTOCOL,
+  SCHEMA,
   checkFromHost,
   type Call,
   type Connection,
@@ -72,14 +73,17 @@ export function introduce(port: Port, hello: Hello, events: ConnectionEvents): P
           events.changed({ sessions: message.sessions, streaming: message.streaming, bots: message.bots });
           break;
         case 'bye':
+          // Nothing comes after it, and not every kind of channel tells of its end.
           closedInPeace = true;
+          port.close();
+          end();
           break;
         case 'pong':
           break;
       }
     }, end);
     const { name, token } = hello;
-    port.post({ t: 'hello', protocol: PROTOCOL, name, ...(token === undefined ? {} : { token }) });
+    port.post({ t: 'hello', protocol: PROTOCOL, schema: SCHEMA, name, ...(token === undefined ? {} : { token }) });
   });
 }
 

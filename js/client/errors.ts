@@ -50,6 +50,7 @@ export const errorCodes = [
   'FOREIGN_ACCESS',
   'CHECKSUM_MISMATCH',
   'STREAM_ENDED',
+  'LEADER_UNRESPONSIVE',
 ] as const;
 
 /** A code of {@link ChatStoreError}: stable, so that programs can branch on it. */

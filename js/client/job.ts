@@ -80,7 +80,7 @@ export class JobTime {
 
 function isLostWithOwner(error: unknown): boolean {
   for (let cause = error; cause instanceof ChatStoreError; cause = cause.cause) {
-    if (cause.code === 'OWNER_UNRESPONSIVE') return cause !== error;
+    if (cause.code === 'OWNER_UNRESPONSIVE' || cause.code === 'LEADER_UNRESPONSIVE') return cause !== error;
   }
   return false;
 }

@@ -21,6 +21,10 @@ export interface Connector {
   connect(events: ConnectionEvents, name: string, signal: AbortSignal): Connection | Promise<Connection>;
   /** Whether it waits for the answer of an owner elsewhere, and not for work of its own. */
   readonly awaitsOwner: boolean;
+  /** The code of errors about an owner that does not answer, or was lost. */
+  readonly lostCode: 'OWNER_UNRESPONSIVE' | 'LEADER_UNRESPONSIVE';
+  /** Who owns a store here, in words. */
+  readonly ownerName: string;
   /** This client is gone; resolves when all that hung on it is. */
   release(): Promise<void>;
 }
@@ -221,8 +225,8 @@ export class Link implements ConnectionEvents {
   #transmit(connection: Connection, call: Pending): Uint8Array | undefined {
     if (call.attempt > this.#options.retries) {
       throw new ChatStoreError(
-        call.write ? 'OUTCOME_UNKNOWN' : 'OWNER_UNRESPONSIVE',
-        `the owner of the store was lost ${String(call.attempt)} times while ${call.verb} ran; it is not sent again`,
+        call.write ? 'OUTCOME_UNKNOWN' : this.#connector.lostCode,
+        `${this.#connector.ownerName} was lost ${String(call.attempt)} times while ${call.verb} ran; it is not sent again`,
         { details: { attempts: call.attempt } },
       );
     }
@@ -352,7 +356,7 @@ export class Link implements ConnectionEvents {
     this.#goneEarly = this.#connecting !== undefined;
     this.#connection = undefined;
     this.#abandoned.clear();
-    const error = new ChatStoreError('OWNER_UNRESPONSIVE', 'the owner of the store is gone');
+    const error = new ChatStoreError(this.#connector.lostCode, `${this.#connector.ownerName} is gone`);
     const scopes = new Map(this.#scopes);
     for (const scope of scopes.values()) scope.lose(goneError(scope.kind, error));
     for (const call of this.#pending.values()) {
@@ -482,19 +486,29 @@ export class Link implements ConnectionEvents {
     const silent = this.#connection === undefined ? this.#connector.awaitsOwner : this.#heardMs <= call.sentMs;
     const error = silent
       ? new ChatStoreError(
-          'OWNER_UNRESPONSIVE',
-          `${call.verb} got no answer: the process that owns the store gives no sign of life; it is stopped, or busy without a pause`,
+          this.#connector.lostCode,
+          `${call.verb} got no answer: ${this.#connector.ownerName} gives no sign of life; it is stopped, or busy without a pause`,
         )
       : new ChatStoreError('TIMEOUT', `${call.verb} did not settle in time`);
     call.reject(told(error, call));
   }
 }
 
+/** What leaves it open whether a write that was sent took effect. */
+const unclear = new Set<string>([
+  'OUTCOME_UNKNOWN',
+  'OWNER_UNRESPONSIVE',
+  'LEADER_UNRESPONSIVE',
+  'TIMEOUT',
+  'INTERNAL',
+  'FOREIGN_ACCESS',
+]);
+
 const isCommit = (call: Call): boolean => call.verb === COMMIT && call.operationId !== undefined;
 
 /** An error with what is known of its call: a write that was sent may have been applied. */
 function told(error: ChatStoreError, call: Pending): ChatStoreError {
-  const lost = ['OUTCOME_UNKNOWN', 'OWNER_UNRESPONSIVE', 'TIMEOUT', 'INTERNAL', 'FOREIGN_ACCESS'].includes(error.code);
+  const lost = unclear.has(error.code);
   if (!call.write) return error;
   if (!lost) return withCall(error, { operationId: call.operationId });
   return withCall(error, { outcome: call.attempt === 0 ? 'not-applied' : 'unknown', operationId: call.operationId });

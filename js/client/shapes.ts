@@ -73,6 +73,10 @@ const retries = check.integer(0, 1_000);
 
 export const callOptions = options({});
 export const writeOptions = optionsOfWrite({});
+const address: check.Check = (value) => {
+  if (typeof value !== 'string' && !(value instanceof URL))
+    throw new Fault('an address: text or a URL', describe(value));
+};
 export const openOptions = options({
   durability: check.oneOf('strict', 'relaxed', 'memory'),
   pool: shape({
@@ -83,10 +87,13 @@ export const openOptions = options({
   }),
   retries,
   worker: check.flag,
+  wasmUrl: address,
+  workerUrl: address,
   onEvent: check.callback,
 });
 export const transactionOptions = optionsOfWrite({ leaseMs: timeoutMs, retries });
 export const jobOptions = options({ onProgress: check.callback });
+export const replaceInBrowserOptions = options({ onProgress: check.callback, keepName: check.text(1_024) });
 export const backupOptions = options({ onProgress: check.callback, overwrite: check.flag });
 export const replaceOptions = options({ onProgress: check.callback, keepPath: text(4_096) });
 export const snapshotOptions = options({ leaseMs: timeoutMs });

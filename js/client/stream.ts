@@ -34,6 +34,7 @@ const passing: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'TIMEOUT',
   'POOL_EXHAUSTED',
   'OWNER_UNRESPONSIVE',
+  'LEADER_UNRESPONSIVE',
   // By the caller's own signal.
   'ABORTED',
 ]);

@@ -345,18 +345,30 @@ export type Role = 'owner' | 'client';
 
 /** What a store is and where it lies. */
 export interface StoreInfo {
-  /** Where the bytes are: `node`, `memory`, … */
+  /** Where the bytes are: `node`, `opfs` (the browser's file system for this origin), `memory`, … */
   backend: string;
   /** The file, absolute; for a store in memory its name, `:memory:` where it has none. */
   path: string;
   /** True where nothing outlives the store object. */
   ephemeral: boolean;
-  /** `owner`: this process (or a worker of it) has the file; `client`: another one has, and serves this one. */
+  /**
+   * `owner`: this process or tab (or a worker of it) has the file; `client`: another one has, and serves
+   * this one.
+   */
   role: Role;
   durability: Durability;
   schemaVersion: number;
   sqliteVersion: string;
   pageSizeBytes: number;
+  /**
+   * Whether the browser has promised to keep what this origin stores, also where room gets short; see
+   * `persist()`. Null where nobody can tell, as in Node.
+   */
+  persisted: boolean | null;
+  /** Room that the browser gives this origin, in bytes, as of when it was opened; null where nobody can tell. */
+  quotaBytes: number | null;
+  /** What of it is in use by this origin, by other things too. */
+  usageBytes: number | null;
 }
 
 /** Options of `ChatStore.open`. */
@@ -373,8 +385,15 @@ export interface OpenOptions extends CallOptions {
    * A write takes effect once all the same.
    */
   retries?: number | undefined;
-  /** True: the store lives in a thread of its own, so that it serves other processes while this thread is busy. */
+  /**
+   * True: the store lives in a thread of its own, so that it serves other processes while this thread is
+   * busy. In a browser it always does.
+   */
   worker?: boolean | undefined;
+  /** In a browser, where the package's `wasm/chatstore_bg.wasm` is not where its script looks for it. */
+  wasmUrl?: string | URL | undefined;
+  /** In a browser, where the package's `browser_worker.js` is not where its script looks for it. */
+  workerUrl?: string | URL | undefined;
   /** Called with what is worth knowing beside the answers of calls; see {@link StoreEvent}. */
   onEvent?: ((event: StoreEvent) => void) | undefined;
 }
@@ -617,7 +636,7 @@ export interface VerifyReport {
 export interface ReplaceReport {
   /** Names the new content. */
   generation: string;
-  /** Where the old content is; null for a store in memory, which keeps none. */
+  /** Where the old content is: a file, in a browser a store of this name; null for one in memory, which keeps none. */
   keptPath: string | null;
   keptBytes: number;
 }

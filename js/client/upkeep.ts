@@ -6,6 +6,7 @@
  */
 
 import { ChatStoreError, withCall } from './errors.js';
+import { randomName } from './ids.js';
 import { JobTime } from './job.js';
 import type { Link } from './link.js';
 import { readQueryRows, type ReadText } from './rows.js';
@@ -113,7 +114,7 @@ export async function replaceWith(
 ): Promise<ReplaceReport> {
   const time = new JobTime(options);
   // Each step names it: one that was meant for a replacement that is lost goes into no other.
-  const job = crypto.randomUUID().replaceAll('-', '');
+  const job = randomName();
   const call = (verb: string, more: object = {}, rows: { rows?: Uint8Array } = {}): Promise<Uint8Array> =>
     link.call({ verb, write: false, args: { job, ...more }, ...rows }, time.left());
   try {

@@ -92,9 +92,10 @@ export class Host {
 
   /**
    * Takes a client in. `remote` is one that can be lost, or can lose this host, without the other:
-   * its calls are gathered for the whole turn of the event loop, since each comes by itself.
+   * its calls are gathered for the whole turn of the event loop, since each comes by itself; unless they
+   * are `gathered` already.
    */
-  connect(events: ConnectionEvents, name: string, options: { remote?: boolean } = {}): Connection {
+  connect(events: ConnectionEvents, name: string, options: { remote?: boolean; gathered?: boolean } = {}): Connection {
     this.#checkOpen();
     const number = ++this.#lastSeat;
     const seat: Seat = {
@@ -102,6 +103,7 @@ export class Host {
       name,
       events,
       here: options.remote !== true,
+      gathered: options.gathered === true,
       held: false,
       watches: false,
       scopes: new Map(),
@@ -333,7 +335,7 @@ export class Host {
 
   /** Has the core stepped once for all that is submitted until then. */
   #plan(seat: Seat): void {
-    if (seat.here && !this.#isTurnDue()) {
+    if (seat.gathered || (seat.here && !this.#isTurnDue())) {
       if (this.#planned === 'now') return;
       this.#planned = 'now';
       // Cheaper than queueMicrotask, which makes a resource for each in Node.
@@ -552,6 +554,8 @@ interface Seat {
   events: ConnectionEvents;
   /** In this thread: it neither loses the host nor is lost by it. */
   here: boolean;
+  /** Its calls come together: nothing is won by waiting for more. */
+  gathered: boolean;
   held: boolean;
   /** It wants to be told of changes. */
   watches: boolean;

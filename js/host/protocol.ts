@@ -11,6 +11,8 @@ import type { StoreChange } from '../client/types.js';
 
 /** Both sides must speak the same one. */
 export const PROTOCOL = 1;
+/** The version of the schema that this package's core reads and writes. */
+export const SCHEMA = 1;
 
 /** One call of a verb, on its way to a host. */
 export interface Call {
@@ -33,7 +35,7 @@ export interface Call {
 
 /** From a client to its host. */
 export type ToHost =
-  | { t: 'hello'; protocol: number; name: string; token?: string }
+  | { t: 'hello'; protocol: number; schema: number; name: string; token?: string }
   | ({ t: 'call' } & Call)
   | { t: 'cancel'; call: number }
   | { t: 'ping' }
@@ -50,6 +52,19 @@ export type FromHost =
   | ({ t: 'changed' } & StoreChange)
   | { t: 'pong' }
   | { t: 'bye' };
+
+/** What of a hello tells versions apart. */
+interface Version {
+  protocol: number;
+  schema: number;
+}
+
+/** Whether the other side is of a later version than this one. */
+export const isNewer = ({ protocol, schema }: Version): boolean =>
+  protocol > PROTOCOL || (protocol === PROTOCOL && schema > SCHEMA);
+
+/** Whether the other side is of this very version. */
+export const isSameVersion = ({ protocol, schema }: Version): boolean => protocol === PROTOCOL && schema === SCHEMA;
 
 /** The way from a client to its host. */
 export interface Connection {
@@ -88,6 +103,8 @@ export interface ConnectionEvents {
 
 /** A two-way channel of whole messages: a socket, a worker, a tab. */
 export interface Port {
+  /** What the other side says in one turn of its event loop comes in one turn of this one. */
+  readonly gathers?: boolean;
   post(message: ToHost | FromHost): void;
   /** Says what to do with messages and with the end of the channel; once. An error says why it ended. */
   listen(onMessage: (message: unknown) => void, onClose: (error?: ChatStoreError) => void): void;
@@ -125,7 +142,12 @@ export function checkFromHost(message: unknown): FromHost {
 function isToHost(message: Record<string, unknown>): message is ToHost & Record<string, unknown> {
   switch (message['t']) {
     case 'hello':
-      return isCount(message['protocol']) && isName(message['name']) && isAbsentOr(message['token'], isName);
+      return (
+        isCount(message['protocol']) &&
+        isCount(message['schema']) &&
+        isName(message['name']) &&
+        isAbsentOr(message['token'], isName)
+      );
     case 'call':
       return isCall(message);
     case 'cancel':

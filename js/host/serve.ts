@@ -8,13 +8,31 @@
 import { ChatStoreError, toPlain } from '../client/errors.js';
 import type { Host } from './host.js';
 import { toError } from './core.js';
-import { PROTOCOL, checkToHost, type Call, type Connection, type Port, type ToHost } from './protocol.js';
+import {
+  PROTOCOL,
+  SCHEMA,
+  checkToHost,
+  isSameVersion,
+  type Call,
+  type Connection,
+  type Port,
+  type ToHost,
+} from './protocol.js';
 
 /** Whether the token of a hello is the right one. */
 export type IsWelcome = (token: string | undefined) => boolean;
 
+/** What an environment has to do around certain calls that the core cannot do, since it has to be awaited. */
+export interface Around {
+  /** Undefined for a call that needs nothing. */
+  before(call: Call): Promise<void> | undefined;
+  /** The call was answered. */
+  after(call: Call): void;
+}
+
 /** Serves one client until it goes or its channel ends. */
-export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
+export function serve(host: Host, port: Port, isWelcome: IsWelcome, around?: Around): void {
+  const surrounded = new Map<number, Call>();
   let connection: Connection | undefined;
   let over = false;
 
@@ -30,11 +48,18 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
     end();
   };
   const welcome = (hello: ToHost & { t: 'hello' }): void => {
-    if (hello.protocol !== PROTOCOL) {
+    if (!isSameVersion(hello)) {
       throw new ChatStoreError(
         'VERSION_MISMATCH',
-        `the owner of the store speaks protocol ${String(PROTOCOL)}, this client ${String(hello.protocol)}: use the same version of chatstore in every process`,
-        { details: { expected: PROTOCOL, received: hello.protocol } },
+        `the owner of the store speaks protocol ${String(PROTOCOL)} and has schema ${String(SCHEMA)}, this client ${String(hello.protocol)} and ${String(hello.schema)}: use the same version of chatstore in every process and tab`,
+        {
+          details: {
+            expected: PROTOCOL,
+            received: hello.protocol,
+            expectedSchema: SCHEMA,
+            receivedSchema: hello.schema,
+          },
+        },
       );
     }
     if (!isWelcome(hello.token)) {
@@ -63,16 +88,36 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
         },
       },
       hello.name,
-      { remote: true },
+      { remote: true, gathered: port.gathers === true },
     );
     port.post({ t: 'welcome' });
   };
   const answer = (call: number, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void => {
+    const done = surrounded.get(call);
+    if (done !== undefined) {
+      surrounded.delete(call);
+      around?.after(done);
+    }
     if (over) return;
     if (error !== undefined) port.post({ t: 'reply', call, error: toPlain(error) });
     else if (reply !== undefined) port.post({ t: 'reply', call, reply });
   };
   const run = (call: Call): void => {
+    const ready = around?.before(call);
+    if (ready === undefined) submit(call);
+    else void submitWhen(ready, call);
+  };
+  const submitWhen = async (ready: Promise<void>, call: Call): Promise<void> => {
+    surrounded.set(call.call, call);
+    try {
+      await ready;
+    } catch (thrown) {
+      answer(call.call, undefined, toError(thrown));
+      return;
+    }
+    submit(call);
+  };
+  const submit = (call: Call): void => {
     let reply: Uint8Array | undefined;
     try {
       reply = connection?.send(call);
@@ -80,7 +125,7 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome): void {
       answer(call.call, undefined, toError(thrown));
       return;
     }
-    answer(call.call, reply, undefined);
+    if (reply !== undefined) answer(call.call, reply, undefined);
   };
 
   port.listen((received) => {

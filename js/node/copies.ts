@@ -12,6 +12,7 @@ import { link, open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Fault, checked, describe } from '../client/arguments.js';
 import { ChatStoreError } from '../client/errors.js';
+import { piecesOf, writeToStream } from '../client/pipes.js';
 import type { BackupTarget, ReplaceSource } from '../client/types.js';
 import type { Piece, Sink } from '../client/upkeep.js';
 import { whileClosed } from './claim.js';
@@ -27,18 +28,7 @@ export async function writeTo(
   overwrite: boolean,
   copy: (sink: Sink) => Promise<number>,
 ): Promise<number> {
-  if (target instanceof WritableStream) {
-    const writer = target.getWriter();
-    try {
-      const sizeBytes = await copy({ write: (bytes) => writer.write(bytes) });
-      await writer.close();
-      return sizeBytes;
-    } catch (error) {
-      // A stream that takes nothing any more may not end either.
-      writer.abort(error).catch(() => undefined);
-      throw error;
-    }
-  }
+  if (target instanceof WritableStream) return writeToStream(target, copy);
   const path = realPathOf(checkedPath('target', target));
   await unlessTaken(path, overwrite, () => undefined);
   const partial = `${path}.${randomBytes(6).toString('hex')}.partial`;
@@ -151,14 +141,7 @@ function checkedPath(argument: string, place: unknown): string {
 
 /** The bytes of a source, piece by piece. */
 export function readFrom(source: ReplaceSource): AsyncIterable<Piece> {
-  if (source instanceof Uint8Array) return piecesOf([source]);
-  if (source instanceof Blob) return piecesOf(source.stream());
-  if (source instanceof ReadableStream) return piecesOf(source);
-  return filesOf(realPathOf(checkedPath('source', source)));
-}
-
-async function* piecesOf(source: AsyncIterable<Uint8Array> | Iterable<Uint8Array>): AsyncGenerator<Piece> {
-  for await (const bytes of source) yield { suffix: '', bytes };
+  return piecesOf(source) ?? filesOf(realPathOf(checkedPath('source', source)));
 }
 
 /** A file, with what a process that was killed has left in its logs. */

@@ -43,7 +43,7 @@ export async function salvageFile(damaged: string, to: string): Promise<Omit<Sal
   }
   try {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
-    return JSON.parse(bindings.salvage(nodeFs, damaged, to)) as Omit<SalvageReport, 'path'>;
+    return JSON.parse(bindings.salvage({ node: nodeFs }, damaged, to)) as Omit<SalvageReport, 'path'>;
   } catch (thrown) {
     for (const suffix of ['-wal', '-journal', '']) nodeFs.rmSync(to + suffix, { force: true });
     throw toError(thrown);
@@ -88,7 +88,7 @@ export class CoreFile {
     this.#opened = true;
     const bindings = createBindings();
     bindings.initSync({ module: this.#module });
-    const instance = new bindings.Instance(inMemory ? null : this.#trackedFs(), this.#path, options);
+    const instance = new bindings.Instance(inMemory ? null : { node: this.#trackedFs() }, this.#path, options);
     this.#instance = instance;
     return instance;
   }

@@ -5,11 +5,11 @@
  * how the owner of a file is found.
  */
 
-import { randomUUID } from 'node:crypto';
 import { closeSync, existsSync, openSync, readSync, rmSync } from 'node:fs';
 import { Fault, checked, describe } from '../client/arguments.js';
 import { checkOptions } from '../client/caller.js';
 import { ChatStoreError } from '../client/errors.js';
+import { randomName } from '../client/ids.js';
 import { Link } from '../client/link.js';
 import { readQueryRows } from '../client/rows.js';
 import { backupOptions, openOptions, replaceOptions } from '../client/shapes.js';
@@ -90,7 +90,7 @@ export class ChatStore extends ClientStore {
     if (inMemory) checkNoFile(file);
     const place = Place.at(file, { inMemory, worker, durability, pool });
     const link = new Link(place, {
-      name: randomUUID(),
+      name: randomName(),
       retries,
       onNotice: (type, message) => onEvent?.({ type, message }),
     });
@@ -259,6 +259,16 @@ function checkOurs(file: string): void {
 function infoOf(row: Record<string, unknown> | undefined, ephemeral: boolean): Omit<StoreInfo, 'role'> {
   if (row === undefined) throw new ChatStoreError('INTERNAL', 'the core answered with nothing');
   // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the columns of this reply are known
-  const known = row as unknown as Omit<StoreInfo, 'ephemeral' | 'backend' | 'role'>;
-  return { backend: ephemeral ? 'memory' : 'node', ...known, ephemeral };
+  const known = row as unknown as Omit<
+    StoreInfo,
+    'ephemeral' | 'backend' | 'role' | 'persisted' | 'quotaBytes' | 'usageBytes'
+  >;
+  return {
+    backend: ephemeral ? 'memory' : 'node',
+    ...known,
+    ephemeral,
+    persisted: null,
+    quotaBytes: null,
+    usageBytes: null,
+  };
 }

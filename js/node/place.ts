@@ -42,6 +42,8 @@ const LAST_DELAY_MS = 20;
 const places = new Map<string, Place>();
 
 export class Place implements Connector {
+  readonly lostCode = 'OWNER_UNRESPONSIVE';
+  readonly ownerName = 'the process that owns the store';
   readonly path: string;
   readonly #key: string;
   /** Who had the file when it was last asked for. */

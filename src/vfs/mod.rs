@@ -15,7 +15,7 @@
 //!          ▼
 //!  RawFile, one per path               (storage.rs), counted (disk.rs)
 //!          │
-//!  MemoryStorage | NativeStorage | NodeStorage
+//!  MemoryStorage | NativeStorage | NodeStorage | OpfsStorage
 //! ```
 //!
 //! - [`Vfs::register`] puts a storage behind a new SQLite VFS; [`Vfs::connect`]
@@ -23,7 +23,8 @@
 //!   another's locks and share one WAL index in memory, so WAL works with any
 //!   number of them and without shared memory between threads or processes.
 //! - A `Vfs` is the only owner of its files. `NativeStorage` makes sure of that
-//!   with a lock of the system; `NodeStorage` leaves it to its host.
+//!   with a lock of the system; `OpfsStorage` is given handles that the browser
+//!   gives to one only; `NodeStorage` leaves it to its host.
 //! - A lock is never waited for: what another connection holds is `SQLITE_BUSY` at
 //!   once. Connections, storage and waiting all live in one thread, so the holder
 //!   could not let go meanwhile.
@@ -74,12 +75,16 @@ pub mod conformance;
 mod disk;
 mod figures;
 mod instance;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod javascript;
 mod locks;
 mod memory;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
 mod native;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod node;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+mod opfs;
 mod os;
 mod shared_file;
 #[cfg(not(all(target_arch = "wasm32", target_os = "unknown")))]
@@ -98,6 +103,8 @@ pub use self::memory::MemoryStorage;
 pub use self::native::NativeStorage;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 pub use self::node::NodeStorage;
+#[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
+pub use self::opfs::OpfsStorage;
 pub use self::os::SystemOs;
 pub(crate) use self::storage::read_at_most;
 pub use self::storage::{OpenMode, RawFile, Storage};

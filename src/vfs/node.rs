@@ -10,6 +10,9 @@ use js_sys::{BigInt, Object, Reflect};
 use rsqlite_vfs::{OsCallback, SystemErrorCode, VfsError, VfsErrorCode, VfsResult};
 use wasm_bindgen::prelude::*;
 
+use super::javascript::{
+    absurd, checked_count, checked_size, described, exact_double, from_double, position, text_of,
+};
 use super::os::SystemOs;
 use super::storage::{OpenMode, RawFile, Storage};
 
@@ -304,7 +307,10 @@ impl RawFile for NodeFile {
             match checked_count(count, length) {
                 Some(0) => break,
                 Some(count) => done += count,
-                None => return Err(self.absurd(VfsErrorCode::IoRead, "read", count, length)),
+                None => {
+                    let code = VfsErrorCode::IoRead;
+                    return Err(absurd(code, "read", &self.path, count, length));
+                }
             }
         }
         Ok(done)
@@ -322,7 +328,8 @@ impl RawFile for NodeFile {
                 .map_err(|error| failed(VfsErrorCode::IoWrite, "write", &self.path, &error))?;
             match checked_count(count, length) {
                 None | Some(0) => {
-                    return Err(self.absurd(VfsErrorCode::IoWrite, "write", count, length));
+                    let code = VfsErrorCode::IoWrite;
+                    return Err(absurd(code, "write", &self.path, count, length));
                 }
                 Some(count) => done += count,
             }
@@ -352,12 +359,7 @@ impl RawFile for NodeFile {
             .fstat_sync(self.fd)
             .and_then(|stats| stats.size())
             .map_err(|error| failed(VfsErrorCode::IoStat, "size of", &self.path, &error))?;
-        from_double(size).ok_or_else(|| {
-            VfsError::new(
-                VfsErrorCode::IoStat,
-                format!("size of {:?}: got {size}, which is none", self.path).into(),
-            )
-        })
+        checked_size(size, &self.path)
     }
 
     fn set_modified_ms(&mut self, modified_ms: i64) -> VfsResult<bool> {
@@ -379,32 +381,11 @@ impl RawFile for NodeFile {
     }
 }
 
-impl NodeFile {
-    fn absurd(&self, code: VfsErrorCode, operation: &str, count: f64, length: usize) -> VfsError {
-        let path = &self.path;
-        VfsError::new(
-            code,
-            format!("{operation} {path:?}: {count} of {length} bytes done").into(),
-        )
-    }
-}
-
 impl Drop for NodeFile {
     fn drop(&mut self) {
         // What had to be durable was synced before; there is no one left to tell.
         let _ = self.fs.close_sync(self.fd);
     }
-}
-
-/// The largest integer that all doubles up to it count exactly: 2^53 - 1.
-const MAX_SAFE_INTEGER: u64 = (1 << 53) - 1;
-
-fn position(offset_bytes: u64, done: usize, code: VfsErrorCode) -> VfsResult<f64> {
-    u64::try_from(done)
-        .ok()
-        .and_then(|done| offset_bytes.checked_add(done))
-        .and_then(exact_double)
-        .ok_or_else(|| VfsError::new(code, "file position beyond 2^53 - 1".into()))
 }
 
 fn to_double(length: usize) -> VfsResult<f64> {
@@ -414,41 +395,15 @@ fn to_double(length: usize) -> VfsResult<f64> {
         .ok_or_else(|| VfsError::new(VfsErrorCode::Io, "buffer beyond 2^53 - 1 bytes".into()))
 }
 
-/// Integers up to 2^53 - 1 have an exact double; built of two halves that do not round.
-fn exact_double(value: u64) -> Option<f64> {
-    if value > MAX_SAFE_INTEGER {
-        return None;
-    }
-    let high = u32::try_from(value >> 32).ok()?;
-    let low = u32::try_from(value & u64::from(u32::MAX)).ok()?;
-    Some(f64::from(high) * 4_294_967_296.0 + f64::from(low))
-}
-
-/// The integer that a double is, from 0 to 2^53 - 1.
-fn from_double(value: f64) -> Option<u64> {
-    const MAX: f64 = 9_007_199_254_740_991.0;
-    if !(0.0..=MAX).contains(&value) || value.fract() != 0.0 {
-        return None;
-    }
-    // Exact: a non-negative whole number within the range just checked.
-    Some(value as u64)
-}
-
 /// The whole number of milliseconds that a time of Node's is nearest to.
 fn nearest_ms(ms: f64) -> Option<i64> {
     let distance = i64::try_from(from_double(ms.abs().round())?).ok()?;
     Some(if ms < 0.0 { -distance } else { distance })
 }
 
-fn checked_count(count: f64, at_most: usize) -> Option<usize> {
-    from_double(count)
-        .and_then(|count| usize::try_from(count).ok())
-        .filter(|&count| count <= at_most)
-}
-
-/// The system's name of an error, such as `ENOSPC`.
+/// The system's name of an error, such as `ENOSPC`. Node's own messages begin with it.
 fn name_of(error: &JsValue) -> Option<String> {
-    Reflect::get(error, &"code".into()).ok()?.as_string()
+    text_of(error, "code")
 }
 
 fn failed(code: VfsErrorCode, operation: &str, path: &str, error: &JsValue) -> VfsError {
@@ -458,16 +413,7 @@ fn failed(code: VfsErrorCode, operation: &str, path: &str, error: &JsValue) -> V
         Some("ENOMEM") => VfsErrorCode::NoMemory,
         _ => code,
     };
-    let told = Reflect::get(error, &"message".into())
-        .ok()
-        .and_then(|message| message.as_string())
-        .unwrap_or_else(|| format!("{error:?}"));
-    // Node's own messages begin with the name; those of other objects may not.
-    let told = match name {
-        Some(name) if !told.contains(&name) => format!("{name}: {told}"),
-        _ => told,
-    };
-    let described = VfsError::new(code, format!("{operation} {path:?}: {told}").into());
+    let described = described(code, operation, path, name.as_deref(), error);
     let number = Reflect::get(error, &"errno".into())
         .ok()
         .and_then(|number| number.as_f64())

@@ -1,9 +1,10 @@
 //! The wasm-bindgen API: one [`Instance`] is one open store.
 //!
 //! Decodes arguments, calls the engine, encodes replies as packed buffers (`rows`). No SQL, no rules
-//! of the store, no I/O of its own: files are reached through the `node:fs` that the host hands in.
+//! of the store, no I/O of its own: files are reached through what the host hands in.
 
 mod arguments;
+mod files;
 mod rows;
 mod salvage;
 
@@ -14,7 +15,6 @@ use crate::engine::{Answer, Call, Durability, Engine, Event, Operation};
 use crate::error::{Code, Detail, Error, Result};
 use crate::model::limits;
 use crate::pack;
-use crate::vfs::{MemoryStorage, NodeStorage};
 
 /// Most memory that SQLite takes: a quarter of what a wasm instance can have, since replies and what
 /// JavaScript makes of them need theirs too.
@@ -55,10 +55,11 @@ pub struct Instance {
 
 #[wasm_bindgen]
 impl Instance {
-    /// Opens the file at `path` through `fs`, the module `node:fs`; in memory where that is null.
+    /// Opens the store at `path` among `files`: null for memory, `{ node }` with the module `node:fs`, or
+    /// `{ named, spares }` with handles of the origin private file system; see `OpfsStorage`.
     #[wasm_bindgen(constructor)]
     pub fn new(
-        fs: JsValue,
+        files: JsValue,
         path: &str,
         options: JsValue,
     ) -> std::result::Result<Instance, JsValue> {
@@ -66,11 +67,7 @@ impl Instance {
         Engine::<rows::Messages>::limit_memory(SQLITE_BYTES);
         let open = || {
             let options = arguments::options(options)?;
-            if fs.is_null() || fs.is_undefined() {
-                Engine::open_with(MemoryStorage::new(), path, options)
-            } else {
-                Engine::open_with(NodeStorage::new(fs), path, options)
-            }
+            Engine::open_with(files::storage(&files)?, path, options)
         };
         open()
             .map(|engine| Self {

@@ -11,16 +11,18 @@ use wasm_bindgen::prelude::*;
 use crate::error::{Code, Error, Result};
 use crate::maintain::{Salvage, SalvageReport, to_the_end};
 use crate::store::{schema, value};
-use crate::vfs::{Connection, NodeStorage, Storage, Vfs};
+use crate::vfs::{Connection, Storage, Vfs};
 
 const CACHE_KIB: u32 = 8 << 10;
 
 /// Copies what can be read of the file at `damaged` into a new store at `new`, where no file may be,
-/// through `fs`, the module `node:fs`. Gives the report as JSON.
+/// among the same `files` as those of an `Instance`. Gives the report as JSON.
 #[wasm_bindgen]
-pub fn salvage(fs: JsValue, damaged: &str, new: &str) -> std::result::Result<String, JsValue> {
+pub fn salvage(files: JsValue, damaged: &str, new: &str) -> std::result::Result<String, JsValue> {
     console_error_panic_hook::set_once();
-    run(Rc::new(NodeStorage::new(fs)), damaged, new).map_err(super::thrown)
+    super::files::storage(&files)
+        .and_then(|storage| run(storage, damaged, new))
+        .map_err(super::thrown)
 }
 
 fn run(storage: Rc<dyn Storage>, damaged: &str, new: &str) -> Result<String> {

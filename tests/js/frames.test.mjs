@@ -24,7 +24,7 @@ const call = {
   firstSentMs: 1_700_000_000_000,
 };
 const messages = [
-  { t: 'hello', protocol: 1, name: 'me', token: 'secret' },
+  { t: 'hello', protocol: 1, schema: 1, name: 'me', token: 'secret' },
   call,
   { t: 'cancel', call: 7 },
   { t: 'ping' },

@@ -29,6 +29,8 @@ function paperLink(owners, { retries = 3, remote = true } = {}) {
   let current;
   const connector = {
     awaitsOwner: true,
+    lostCode: 'OWNER_UNRESPONSIVE',
+    ownerName: 'the owner',
     released: 0,
     connect(events) {
       owner++;
@@ -146,6 +148,8 @@ test('a host that is lost as it is found is looked for again', async () => {
   let lost = 0;
   const connector = {
     awaitsOwner: false,
+    lostCode: 'OWNER_UNRESPONSIVE',
+    ownerName: 'the owner',
     async connect(events) {
       const connection = {
         remote: true,

@@ -311,7 +311,7 @@ test('whoever does not show the token is sent away, and nothing is done for it',
     attempt: 1,
     firstSentMs: 0,
   };
-  const hello = { t: 'hello', protocol: 1, name: 'stranger' };
+  const hello = { t: 'hello', protocol: 1, schema: 1, name: 'stranger' };
   for (const [frames, answer] of [
     [[frame(hello), frame(call)], /STORE_LOCKED/],
     [[frame({ ...hello, token: 'wrong' }), frame(call)], /STORE_LOCKED/],

@@ -35,7 +35,7 @@ async function fragileStore(t, fs = nodeFs) {
       trap.opened++;
       const bindings = createBindings();
       bindings.initSync({ module });
-      const instance = new bindings.Instance(fs, path, {});
+      const instance = new bindings.Instance({ node: fs }, path, {});
       const fragile =
         (run) =>
         (...args) => {
@@ -65,6 +65,8 @@ async function fragileStore(t, fs = nodeFs) {
   });
   const connector = {
     awaitsOwner: false,
+    lostCode: 'OWNER_UNRESPONSIVE',
+    ownerName: 'the owner',
     connect: (events, name) => host.connect(events, name),
     release: () => host.close(),
   };

@@ -243,12 +243,16 @@ fn is_busy<T>(result: &rusqlite::Result<T>) -> bool {
 }
 
 /// Makes a test of each check: the attribute of a test, and an expression for a
-/// fresh [`Place`]. With `names` it gives the list of all checks instead.
+/// fresh [`Place`]. With `async` before them, the expression is one for a future of a
+/// place. With `names` it gives the list of all checks instead.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! vfs_conformance {
     (names) => { $crate::vfs_conformance!(@list @names) };
-    ($test:meta, $place:expr) => { $crate::vfs_conformance!(@list @tests [$test] [$place]); };
+    (async $test:meta, $place:expr) => {
+        $crate::vfs_conformance!(@list @tests [$test] [$place.await] [async]);
+    };
+    ($test:meta, $place:expr) => { $crate::vfs_conformance!(@list @tests [$test] [$place] []); };
     (@list $($how:tt)*) => {
         $crate::vfs_conformance!{ $($how)*
             files {
@@ -351,15 +355,16 @@ macro_rules! vfs_conformance {
     (@names $($module:ident { $($check:ident)* })*) => {
         &[$($((stringify!($module), stringify!($check)),)*)*]
     };
-    (@tests [$test:meta] [$place:expr] $($module:ident { $($check:ident)* })*) => {
-        $($(
-            #[$test]
-            fn $check() {
-                let place = $place;
-                if let Err(failure) = $crate::vfs::conformance::$module::$check(&place) {
-                    panic!("{failure:?}");
-                }
+    (@tests [$test:meta] $place:tt $how:tt $($module:ident { $($check:ident)* })*) => {
+        $($( $crate::vfs_conformance!(@test [$test] $place $how $module $check); )*)*
+    };
+    (@test [$test:meta] [$place:expr] [$($how:tt)?] $module:ident $check:ident) => {
+        #[$test]
+        $($how)? fn $check() {
+            let place = $place;
+            if let Err(failure) = $crate::vfs::conformance::$module::$check(&place) {
+                panic!("{failure:?}");
             }
-        )*)*
+        }
     };
 }

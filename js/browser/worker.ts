@@ -1,0 +1,163 @@
+/**
+ * What runs in the worker of a page: it stands in line for the lock of the store and leads it when its
+ * turn comes.
+ *
+ * Holds: who leads when, and that the lock is given back whatever happens. Must not know: how a store is
+ * served.
+ */
+
+import { fromPlain, toPlain } from '../client/errors.js';
+import { toError } from '../host/core.js';
+import { bindCore } from './core.js';
+import { StoreFiles, whyNoFiles } from './files.js';
+import { lead, leadInMemory, type Leader } from './leader.js';
+import type { FromWorker, Salvage, Start, ToWorker } from './messages.js';
+import { leaderLock, pathOf } from './names.js';
+
+/** What is used of a dedicated worker's global scope, which the types of a page do not know. */
+interface WorkerScope {
+  postMessage(message: FromWorker): void;
+  addEventListener(type: 'message', listen: (event: MessageEvent<ToWorker>) => void): void;
+}
+
+// oxlint-disable-next-line typescript/no-unsafe-type-assertion -- this script runs in a worker only
+const scope = globalThis as unknown as WorkerScope;
+/** Aborted when the page wants no more of this worker. */
+const over = new AbortController();
+/** The compiled core, which the page loads meanwhile. */
+const core = new Promise<WebAssembly.Module>((resolve, reject) => {
+  scope.addEventListener('message', ({ data }) => {
+    if (data.t !== 'core') return;
+    if (data.module !== undefined) resolve(data.module);
+    else if (data.error !== undefined) reject(fromPlain(data.error));
+  });
+});
+// Whoever needs it hears of a failure.
+core.catch(() => undefined);
+let leader: Leader | undefined;
+/** Clients that have come before it is known who leads. */
+const early: MessagePort[] = [];
+let standing: 'starting' | 'leads' | 'follows' = 'starting';
+/** Ends the time of the leader, and with it its hold on the lock. */
+let stepDown: (() => void) | undefined;
+
+const tell = (message: FromWorker): void => {
+  scope.postMessage(message);
+};
+
+const failed = (error: unknown): void => {
+  tell({ t: 'failed', error: toPlain(toError(error)) });
+};
+
+async function start(options: Start): Promise<void> {
+  if (typeof navigator.locks !== 'undefined') {
+    // The page has it granted when this worker is no more.
+    void navigator.locks.request(options.lock, () => {
+      tell({ t: 'alive' });
+      return new Promise(() => undefined);
+    });
+  }
+  const { folder } = options;
+  const reason = folder === undefined ? '' : await whyNoFiles();
+  if (folder === undefined || reason !== undefined) {
+    leads(await leadInMemory({ ...options, core }));
+    tell({ t: 'leads', ephemeral: true, ...(reason === undefined || reason === '' ? {} : { reason }) });
+    return;
+  }
+  const lock = leaderLock(folder);
+  const led = await navigator.locks.request(lock, { ifAvailable: true }, async (granted) => {
+    if (granted === null) return false;
+    await leadFor(folder, options);
+    return true;
+  });
+  let clientsMayReturn = !led;
+  while (!over.signal.aborted) {
+    tell({ t: 'follows' });
+    follows();
+    // oxlint-disable-next-line no-await-in-loop, no-loop-func -- one term after the other
+    await navigator.locks.request(lock, { signal: over.signal }, () =>
+      leadFor(folder, { ...options, clientsMayReturn }),
+    );
+    clientsMayReturn = true;
+  }
+}
+
+/** Leads until the store is closed or given up to a newer version. */
+async function leadFor(folder: string, options: Start & { clientsMayReturn?: boolean }): Promise<void> {
+  const ended = new Promise<void>((resolve) => {
+    stepDown = resolve;
+  });
+  const current = await lead(folder, { ...options, core }, () => {
+    void current
+      .close()
+      .catch(() => undefined)
+      .finally(() => stepDown?.());
+    follows();
+  });
+  tell({ t: 'leads', ephemeral: false });
+  leads(current);
+  await ended;
+}
+
+function leads(current: Leader): void {
+  leader = current;
+  standing = 'leads';
+  for (const port of early.splice(0)) current.connect(port);
+}
+
+function follows(): void {
+  leader = undefined;
+  standing = 'follows';
+  for (const port of early.splice(0)) sendElsewhere(port);
+}
+
+/** The client's page is told who leads, or is told soon. */
+const sendElsewhere = (port: MessagePort): void => {
+  port.postMessage({ t: 'bye' });
+};
+
+async function close(): Promise<void> {
+  over.abort();
+  try {
+    await leader?.close();
+    tell({ t: 'closed' });
+  } catch (error) {
+    tell({ t: 'closed', error: toPlain(toError(error)) });
+  } finally {
+    stepDown?.();
+  }
+}
+
+async function salvage({ from, to }: Salvage): Promise<void> {
+  const module = await core;
+  const files = await StoreFiles.open(from);
+  try {
+    await files.openOther(to);
+    tell({ t: 'salvaged', report: bindCore(module).salvage(files, pathOf(from), pathOf(to)) });
+  } finally {
+    files.close();
+  }
+}
+
+scope.addEventListener('message', ({ data }) => {
+  switch (data.t) {
+    case 'start':
+      start(data).catch((error: unknown) => {
+        if (!over.signal.aborted) failed(error);
+      });
+      break;
+    case 'connect':
+      if (leader !== undefined) leader.connect(data.port);
+      else if (standing === 'starting') early.push(data.port);
+      else sendElsewhere(data.port);
+      break;
+    case 'close':
+      void close();
+      break;
+    case 'salvage':
+      salvage(data).catch(failed);
+      break;
+    case 'core':
+      break;
+  }
+});
