@@ -26,14 +26,14 @@ for (const colorScheme of ['light', 'dark']) {
     await person.choose('Load sample chats');
     await person.told(/363 chats are here now/);
     assert.deepEqual(await violations(person), [], 'a new chat among others, with a note');
-    await person.say('dinosaur');
+    await person.say('aliens');
     await person.answered();
     assert.deepEqual(await violations(person), [], 'a chat');
     await person.choose('Settings');
     await person.page.getByRole('radio', { name: /^A model/ }).check();
     assert.deepEqual(await violations(person), [], 'settings');
     await person.page.keyboard.press('Escape');
-    const options = await person.search('dinosaur');
+    const options = await person.search('aliens');
     await options.first().waitFor();
     assert.deepEqual(await violations(person), [], 'search');
     await person.page.keyboard.press('Escape');

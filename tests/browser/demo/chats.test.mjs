@@ -6,24 +6,31 @@ import { until } from '../support/tab.mjs';
 
 const { visit } = await startDemo();
 
-visit('on the first visit a message is answered word by word, and after a reload the chat is there', async ({ open }) => {
-  const person = await open();
-  const growth = await watchGrowth(person.page);
-  await person.say('What can you do?');
-  const reply = await person.answered();
-  assert.match(reply, /I need no network and no key/);
-  const lengths = await growth.grown();
-  assert.ok(lengths.length > 3, `it was drawn at lengths ${lengths.join()}`);
-  assert.deepEqual(lengths.toSorted((a, b) => a - b), lengths, 'it only ever grew');
+visit(
+  'on the first visit a message is answered word by word, and after a reload the chat is there',
+  async ({ open }) => {
+    const person = await open();
+    const growth = await watchGrowth(person.page);
+    await person.say('What can you do?');
+    const reply = await person.answered();
+    assert.match(reply, /I need no network and no key/);
+    const lengths = await growth.grown();
+    assert.ok(lengths.length > 3, `it was drawn at lengths ${lengths.join()}`);
+    assert.deepEqual(
+      lengths.toSorted((a, b) => a - b),
+      lengths,
+      'it only ever grew',
+    );
 
-  await person.reload();
-  assert.equal(await person.answered(), reply);
-  assert.deepEqual(await person.own.locator('.bubble').allInnerTexts(), ['What can you do?']);
-  assert.deepEqual(await person.titles(), ['What can you do?']);
-  await person.page.goto(`${new URL(person.page.url()).origin}/`);
-  await person.chat('What can you do?').click();
-  assert.equal(await person.answered(), reply);
-});
+    await person.reload();
+    assert.equal(await person.answered(), reply);
+    assert.deepEqual(await person.own.locator('.bubble').allInnerTexts(), ['What can you do?']);
+    assert.deepEqual(await person.titles(), ['What can you do?']);
+    await person.page.goto(`${new URL(person.page.url()).origin}/`);
+    await person.chat('What can you do?').click();
+    assert.equal(await person.answered(), reply);
+  },
+);
 
 visit('what was typed is sent also when Enter comes before it is drawn', async ({ open }) => {
   const person = await open();
@@ -45,15 +52,15 @@ visit('sample chats come with one click, and a search jumps to what it found', a
   const person = await open();
   await person.page.getByRole('button', { name: 'Load sample chats' }).first().click();
   await person.told(/messages in 363 chats are here now/);
-  const options = await person.search('dinosaur');
+  const options = await person.search('aliens');
   await options.first().waitFor();
-  assert.match(await options.first().locator('mark').first().innerText(), /dinosaur/i);
+  assert.match(await options.first().locator('mark').first().innerText(), /aliens/i);
   await person.page.keyboard.press('Enter');
   await person.page.waitForURL(/#\/chat\/[^/]+\/[^/]+$/);
   const id = decodeURIComponent(person.page.url().split('/').at(-1));
   const hit = person.page.locator(`article[data-id="${id}"]`);
   await hit.waitFor();
-  assert.match(await hit.innerText(), /dinosaur/i);
+  assert.match(await hit.innerText(), /aliens/i);
   await until('the message is in sight', () =>
     hit.evaluate((element) => {
       const { top, bottom } = element.getBoundingClientRect();

@@ -1,11 +1,11 @@
 /** The demo page: all chats as a file, out of it and into it. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { ChatStore } from 'chatstore';
-import { root } from '../../js/support.mjs';
+import { root, temporaryFolder } from '../../js/support.mjs';
 import { startDemo } from '../support/demo.mjs';
 import { until } from '../support/tab.mjs';
 
@@ -44,11 +44,14 @@ visit('a saved copy opens in Node with every message, and loads into another bro
   const messages = await messagesIn(path);
   const sample = sampleMessages();
   const of_sample = new Set(sample);
-  assert.deepEqual(messages.filter((message) => of_sample.has(message)), sample);
-  assert.deepEqual(messages.filter((message) => !of_sample.has(message)).map((message) => JSON.parse(message)[1]), [
-    'user',
-    'assistant',
-  ]);
+  assert.deepEqual(
+    messages.filter((message) => of_sample.has(message)),
+    sample,
+  );
+  assert.deepEqual(
+    messages.filter((message) => !of_sample.has(message)).map((message) => JSON.parse(message)[1]),
+    ['user', 'assistant'],
+  );
 
   // The second way in: dropped on the page.
   await person.chooseFor('this one is mine', 'Delete');
@@ -85,7 +88,10 @@ visit('a file of Node loads through the menu, and is there after a reload', asyn
   await person.loadCopy(`${path}.whole.sqlite`);
   await person.told(/are here now/);
   await person.reload();
-  await until('both are listed', async () => (await person.titles()).toSorted().join() === 'to be replaced,written in Node');
+  await until(
+    'both are listed',
+    async () => (await person.titles()).toSorted().join() === 'to be replaced,written in Node',
+  );
   await person.chat('written in Node').click();
   await person.own.getByText('greetings').waitFor();
 });
@@ -95,8 +101,9 @@ visit('a file of something else is refused in words, and changes nothing', async
   await person.say('still here');
   await person.answered();
   const texts = await person.texts();
-  const nonsense = { name: 'notes.sqlite', mimeType: '', buffer: Buffer.from('Dear diary, these are no chats. '.repeat(500)) };
-  await person.loadCopy(nonsense);
+  const path = join(temporaryFolder(), 'notes.sqlite');
+  writeFileSync(path, 'Dear diary, these are no chats. '.repeat(500));
+  await person.loadCopy(path);
   await person.notes.getByRole('alert').getByText('This file holds no chats of this kind').waitFor();
   assert.deepEqual(await person.texts(), texts);
   await person.reload();

@@ -47,7 +47,7 @@ const scroll = (person, direction) =>
         nodes = Math.max(nodes, document.querySelectorAll('*').length);
         for (const id of shown()) ids.add(id);
       }
-      return { nodes, ids: [...ids].sort((a, b) => a - b) };
+      return { nodes, ids: [...ids].toSorted((a, b) => a - b) };
     },
     { times: steps, toTop: direction === 'up' },
   );

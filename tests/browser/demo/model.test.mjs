@@ -110,7 +110,7 @@ visit('the answer of a model streams into the chat, and Stop keeps what had come
   }
   question.end();
   assert.equal(await person.answered(1, by_model), 'Polly wants a cracker');
-  assert.deepEqual(await growth.grown(), [6, 12, 21]);
+  assert.deepEqual(await growth.grown(), [5, 11, 21]);
 
   await person.say('once more');
   const second = await model.asked(2);
@@ -203,7 +203,7 @@ visit('images of other servers in a reply are not loaded, but shown as links', a
   question.end();
   await person.answered(1, by_model);
   await person.page.getByRole('link', { name: /^Image: a cat/ }).waitFor();
-  await person.page.getByText('<img src=').waitFor();
+  await person.page.getByText('<img src=').first().waitFor();
   await person.reload();
   await person.answered(1, by_model);
   await person.page.evaluate(() => new Promise((resolve) => requestIdleCallback(resolve)));

@@ -169,15 +169,17 @@ export function personAt(page) {
       return join(folder, saved() ?? '');
     },
 
-    /**
-     * Loads a file by the page's menu, and says yes.
-     *
-     * @param {string | { name: string, mimeType: string, buffer: Buffer }} file
-     */
-    async loadCopy(file) {
-      const chooser = page.waitForEvent('filechooser');
+    /** Loads a file by the page's menu, and says yes. The browser reads it by itself, whatever its size. */
+    async loadCopy(path) {
+      const session = await page.context().newCDPSession(page);
+      await session.send('Page.enable');
+      await session.send('Page.setInterceptFileChooserDialog', { enabled: true });
+      let backendNodeId;
+      session.once('Page.fileChooserOpened', (opened) => ({ backendNodeId } = opened));
       await this.choose('Load a copy');
-      await (await chooser).setFiles(file);
+      await until('the page asks for a file', () => backendNodeId !== undefined);
+      await session.send('DOM.setFileInputFiles', { files: [path], backendNodeId });
+      await session.detach();
       await role('dialog', { name: 'Load this file?' }).getByRole('button', { name: 'Load it' }).click();
     },
 
