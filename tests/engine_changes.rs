@@ -6,7 +6,7 @@ mod clients;
 
 use std::rc::Rc;
 
-use chatstore::engine::{Call, Event, Job};
+use chatstore::engine::{Call, Job};
 use chatstore::model::{BotPatch, Field, MessagePatch, NewBot, NewSession, PageOptions, Search};
 use chatstore::store::streams::{Delta, NewStream, StreamEnd};
 use chatstore::store::touched::Change;
@@ -130,26 +130,18 @@ fn a_write_names_its_session_and_a_read_nothing() {
 }
 
 #[test]
-fn writes_that_share_a_commit_are_one_change_which_comes_before_their_replies() {
+fn writes_that_share_a_commit_are_one_change_and_so_are_those_until_it_is_asked_for() {
     let mut clients = watched();
-    let calls = [("s", "1"), ("t", "2"), ("s", "3")].map(|(session, id)| {
-        let call = clients.send(1, 0, add(session, id, "text"));
-        assert!(!clients.has_settled(call));
-        call
-    });
-    clients.engine.step(clients.now_ms);
-    let events = clients.engine.take();
-    let kinds: Vec<String> = events
-        .iter()
-        .map(|event| match event {
-            Event::Changed(change) => format!("{change:?}"),
-            Event::Reply { call, .. } => call.to_string(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let mut expected = vec![format!("{:?}", sessions(&["s", "t"]))];
-    expected.extend(calls.map(|call| call.to_string()));
-    assert_eq!(kinds, expected);
+    for (session, id) in [("s", "1"), ("t", "2"), ("s", "3")] {
+        clients.send(1, 0, add(session, id, "text"));
+    }
+    assert_eq!(told(&mut clients), [sessions(&["s", "t"])]);
+    for (session, id) in [("t", "4"), ("s", "5")] {
+        clients.send(1, 0, add(session, id, "text"));
+        clients.engine.step(clients.now_ms);
+    }
+    assert_eq!(clients.engine.take_changes(), Some(sessions(&["t", "s"])));
+    assert_eq!(clients.engine.take_changes(), None);
 }
 
 #[test]

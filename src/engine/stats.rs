@@ -10,6 +10,7 @@ use rusqlite::ffi;
 use rusqlite::types::Value;
 
 use super::call::Collect;
+use super::connections::Connections;
 use super::{Engine, Table};
 use crate::error::Result;
 use crate::store::value;
@@ -53,7 +54,7 @@ impl<C: Collect> Engine<C> {
         let connections: Vec<&Connection> = self
             .connections
             .iter()
-            .flat_map(|open| [&open.writer, &open.reader, &open.query])
+            .flat_map(Connections::all)
             .chain(self.scopes.snapshots.values().map(|open| &open.connection))
             .chain(self.pool.idle())
             .collect();

@@ -97,12 +97,12 @@ test('writes of one moment are one group of their number, wait in the queue and 
 
 test('a snapshot takes a connection of the pool and gives it back, to be used again', async (t) => {
   const store = await storeWithSession(t, { pool: { min: 1, max: 2, acquireTimeoutMs: 50 } });
-  const { pool: before } = await store.stats();
+  const { pool: before, connections: open } = await store.stats();
   assert.deepEqual([before.min, before.max, before.size, before.checkouts, before.waits.count], [1, 2, 0, 0, 0]);
   await store.snapshot(async () => {
     const { pool, connections } = await store.stats();
     assert.deepEqual([pool.size, pool.inUse, pool.idle, pool.created, pool.reused], [1, 1, 0, 1, 0]);
-    assert.equal(connections, 4);
+    assert.equal(connections, open + 1);
   });
   await store.snapshot(() => undefined);
   const { pool } = await store.stats();

@@ -258,22 +258,23 @@ impl World {
 
     /// Looks at everything that happened, in its order.
     fn look(&mut self) {
+        let change = self.engine().take_changes();
+        if let Some(follower) = &mut self.follower {
+            follower.changes.extend(change);
+        }
         for event in self.engine().take() {
             match event {
                 Event::Reply {
                     call,
                     client,
                     result,
+                    ..
                 } => self.settled(call, client, result),
                 Event::Lost {
                     client,
                     scope,
                     error,
                 } => self.lost(client, scope, &error),
-                Event::Changed(change) => {
-                    let follower = self.follower.as_mut();
-                    follower.expect("somebody watches").changes.push(change);
-                }
                 Event::Notice { kind, message } => {
                     self.note(format!("notice {kind}: {message}"));
                     assert_eq!(kind, "reopened", "{message}");
