@@ -797,7 +797,7 @@ export interface Stats {
   reopened: number;
   /** Times that the core had failed and was replaced. */
   restarts: number;
-  /** Connections that are open: three, and those of the pool. */
+  /** Connections that are open: two or three, and those of the pool. */
   connections: number;
   memory: {
     /** What a connection holds, on the average and at most: pages, schema, statements. */

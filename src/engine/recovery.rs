@@ -66,15 +66,12 @@ impl<C: Collect> Engine<C> {
     /// On a full disk, moves what is in the log into the file, for which it may need what was kept back: the
     /// log begins anew in the room that it has, so that something can still be deleted.
     pub(super) fn make_room_after(&mut self, error: &Error) {
-        if error.code() != Code::DiskFull {
-            return;
-        }
-        if let Some(connections) = &self.connections {
+        if error.code() == Code::DiskFull
+            && let Some(connections) = &self.connections
+        {
             self.file.storage.release_reserve();
             self.is_tight = true;
-            if connections.checkpoint().is_ok() {
-                self.counters.checkpoints += 1;
-            }
+            self.counters.checkpoints += u64::from(connections.checkpoint().is_ok());
         }
     }
 

@@ -268,6 +268,7 @@ impl World {
                     call,
                     client,
                     result,
+                    ..
                 } => self.settled(call, client, result),
                 Event::Lost {
                     client,
