@@ -185,7 +185,7 @@ fn a_full_vacuum_leaves_a_file_of_the_same_form_without_free_pages() {
     delete(&mut clients, "a", true);
     index(&mut clients);
     let form = "SELECT * FROM pragma_auto_vacuum, pragma_application_id, pragma_user_version,
-                pragma_page_size, (SELECT group_concat(name || sql) FROM sqlite_schema)";
+                pragma_page_size, (SELECT group_concat(name || sql) FROM (SELECT * FROM sqlite_schema ORDER BY name))";
     let before = text_of(&mut clients, form);
     let kept = clients.ids(0, "b").unwrap();
     let figures = step(&mut clients, Task::VacuumFull, 0).unwrap();

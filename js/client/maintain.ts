@@ -12,7 +12,7 @@ import type { JobOptions, MaintainReport, MaintainTaskReport, MaintainTasks, Sto
 import { turn } from './upkeep.js';
 
 /** What is done where nothing is named: cheap, and never wrong. */
-const USUAL: MaintainTasks = { vacuum: true, optimize: true, checkpoint: true };
+const USUAL: MaintainTasks = { optimize: true, vacuum: true, checkpoint: true };
 /** How old trash has to be, unless it is said. */
 const TRASH_KEPT_MS = 30 * 24 * 3_600_000;
 /** How long a step should take: whoever comes meanwhile waits for it. */
@@ -60,11 +60,12 @@ export async function maintain(
     await work.run('purge', () => work.purge(deletedBefore));
   }
   if (rebuildSearch) await work.run('rebuildSearch', () => work.rebuildSearch());
+  if (wanted.analyze === true) await work.run('analyze', () => work.once('analyze'));
+  if (wanted.optimize === true) await work.run('optimize', () => work.optimize());
+  // What was freed by all of those can be given back now.
   if (vacuum !== false) {
     await work.run('vacuum', () => (vacuum === 'full' ? work.vacuumFully() : work.vacuum()));
   }
-  if (wanted.analyze === true) await work.run('analyze', () => work.once('analyze'));
-  if (wanted.optimize === true) await work.run('optimize', () => work.optimize());
   if (wanted.checkpoint === true) await work.run('checkpoint', () => work.checkpoint());
   return { ms: performance.now() - beganMs, tasks: work.reports, before, after: await work.size() };
 }
@@ -230,7 +231,7 @@ class Maintenance {
   }
 
   async #step(task: Step, limit = 0): Promise<StepReply> {
-    const reply = await this.#call({ verb: 'maintain', write: false, args: { task, limit } });
+    const reply = await this.#call({ verb: `maintain.${task}`, write: false, args: { limit } });
     const row = readQueryRows(reply, this.#readText)[0];
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
     return row as unknown as StepReply;

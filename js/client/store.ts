@@ -274,19 +274,19 @@ export abstract class ChatStore extends Verbs {
 
   /**
    * Keeps the store small and quick, and changes nothing of what it holds, `purge` aside. Without tasks it
-   * does what is cheap and never wrong: `{ vacuum: true, optimize: true, checkpoint: true }`. Tasks run in
+   * does what is cheap and never wrong: `{ optimize: true, vacuum: true, checkpoint: true }`. Tasks run in
    * the order in which they stand here, one step at a time with other calls in between; where the process
    * that owns the file is lost, the step is done again by the next owner.
    *
    * - `purge` removes for good what went to the trash before a time, a session as a whole.
    * - `rebuildSearch` makes the search index anew. Searches meanwhile wait for it, and find everything; those
    *   in a snapshot that was begun meanwhile end with `INDEX_PENDING`.
+   * - `analyze` looks at a sample of each index; `optimize` does so where much has changed since, and merges
+   *   the search index.
    * - `vacuum: 'incremental'` moves pages from the end of the file into its free ones and cuts the end off.
    *   The file shrinks; what lies scattered in it stays so. `vacuum: 'full'` writes the store anew in order:
    *   it **blocks every other call** until it is done, about a second for each 50 MB, and needs room for a
    *   copy in memory and for another in the log. It waits for snapshots to end.
-   * - `analyze` looks at a sample of each index; `optimize` does so where much has changed since, and merges
-   *   the search index.
    * - `checkpoint` moves the log into the file and cuts it to nothing, as far as no snapshot needs it.
    *
    * What was done stays done where it ends early: by `TIMEOUT` or `ABORTED` of the options, which govern the

@@ -680,12 +680,12 @@ export interface MaintainTasks {
   purge?: boolean | { deletedBefore: number } | undefined;
   /** Makes the search index anew. */
   rebuildSearch?: boolean | undefined;
-  /** Gives free pages back: `incremental` (or `true`) a few at a time, `full` all at once by copying the store. */
-  vacuum?: boolean | 'incremental' | 'full' | undefined;
   /** Counts anew what the query planner goes by. */
   analyze?: boolean | undefined;
   /** Does so where it is due, and merges the pieces of the search index into one. */
   optimize?: boolean | undefined;
+  /** Gives free pages back: `incremental` (or `true`) a few at a time, `full` all at once by copying the store. */
+  vacuum?: boolean | 'incremental' | 'full' | undefined;
   /** Moves the log into the file and empties it. */
   checkpoint?: boolean | undefined;
 }

@@ -158,7 +158,7 @@ impl<C: Collect> Engine<C> {
     /// One write by itself, at once, for hosts that have nobody waiting.
     pub(super) fn write_alone(&mut self, request: &Request<'_>) -> Result<Answer<C>> {
         self.idle.note_write();
-        self.in_transaction(|engine| {
+        self.in_transaction(&|engine| {
             let mut messages = C::default();
             let reply = engine.write(request.clone(), None, &mut |message| {
                 messages.message(message);
@@ -169,10 +169,10 @@ impl<C: Collect> Engine<C> {
 
     /// Runs an action in a transaction of its own, and again where the file was opened again after a
     /// failure.
-    pub(super) fn in_transaction<T>(
+    pub(super) fn in_transaction(
         &mut self,
-        action: impl Fn(&mut Self) -> Result<T>,
-    ) -> Result<T> {
+        action: &dyn Fn(&mut Self) -> Result<Answer<C>>,
+    ) -> Result<Answer<C>> {
         if self.scopes.transaction.is_some() {
             return Err(Error::new(
                 Code::Busy,

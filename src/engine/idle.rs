@@ -233,7 +233,10 @@ impl<C: Collect> Engine<C> {
         self.idle.pruned_ms = now_ms;
         let before_ms = self.file.vfs.now_ms() - OPERATIONS_KEPT_MS;
         // What fails is done the next time.
-        let _ = self.in_transaction(|engine| operations::prune(engine.context()?, before_ms));
+        let _ = self.in_transaction(&|engine| {
+            operations::prune(engine.context()?, before_ms)?;
+            Ok(super::done())
+        });
         let _ = self.maintain_alone(Task::Optimize, 0);
     }
 

@@ -80,12 +80,12 @@ impl<C: Collect> Engine<C> {
 
     /// A step that is a transaction of its own.
     pub(super) fn maintain_alone(&mut self, task: Task, limit: i32) -> Result<()> {
-        self.in_transaction(|engine| {
+        self.in_transaction(&|engine| {
             let writer = engine.writer()?;
             match task {
-                Task::Vacuum => run(writer, &format!("PRAGMA incremental_vacuum({limit})")),
-                Task::MergeSearch => search::merge(writer, limit),
-                Task::ResetSearch => search::reset(writer),
+                Task::Vacuum => run(writer, &format!("PRAGMA incremental_vacuum({limit})"))?,
+                Task::MergeSearch => search::merge(writer, limit)?,
+                Task::ResetSearch => search::reset(writer)?,
                 _ => {
                     let before = writer.total_changes();
                     if task == Task::Analyze {
@@ -97,10 +97,11 @@ impl<C: Collect> Engine<C> {
                     if writer.total_changes() > before {
                         writer.execute_batch(TELL_OTHERS)?;
                     }
-                    Ok(())
                 }
             }
+            Ok(super::done())
         })
+        .map(drop)
     }
 
     fn vacuum(&mut self) -> Result<()> {

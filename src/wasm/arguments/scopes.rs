@@ -1,5 +1,6 @@
 //! The verbs of transactions and snapshots, and of the upkeep of a whole store.
 
+use js_sys::Reflect;
 use serde::Deserialize;
 use wasm_bindgen::JsValue;
 
@@ -28,12 +29,6 @@ struct ReplaceWrite {
 struct Replace {
     job: String,
     keep: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct Maintain {
-    task: String,
-    limit: i32,
 }
 
 pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
@@ -88,20 +83,22 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
                 offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
             }
         }
-        "maintain" => {
-            let Maintain { task, limit } = from(verb, args)?;
+        "snapshot.end" => Request::SnapshotEnd,
+        _ => {
+            let limit = Reflect::get(&args, &"limit".into())
+                .ok()
+                .and_then(|limit| limit.as_f64());
+            let task = task_of(verb).ok_or_else(|| unknown(verb))?;
             Request::Maintain {
-                task: task_of(&task).ok_or_else(|| unknown(verb))?,
-                limit,
+                task,
+                limit: limit.unwrap_or_default() as i32,
             }
         }
-        "snapshot.end" => Request::SnapshotEnd,
-        _ => return Err(unknown(verb)),
     })
 }
 
-fn task_of(task: &str) -> Option<Task> {
-    Some(match task {
+fn task_of(verb: &str) -> Option<Task> {
+    Some(match verb.strip_prefix("maintain.")? {
         "measure" => Task::Measure,
         "index" => Task::Index,
         "vacuum" => Task::Vacuum,
