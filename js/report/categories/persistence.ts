@@ -74,18 +74,22 @@ export const persistence: Category = {
           return notMeasurable('all that was acknowledged', 'a host cannot be killed here');
         const { sessionId } = await chat(context, scratch.store);
         const acknowledged = new Set<string>();
+        const begun = new Set<string>();
+        let settled = 0;
         let underWay = 0;
         for (let round = 0; round < 5; round++) {
           const store = (await scratch.rehost?.({ retries: 0 })) ?? scratch.store;
           const writing = writeOn(4, async (name) => {
             const batch = `${String(round)} ${name}`;
             const messages = repeat(10, () => said(sessionId, 'text '.repeat(50), { metadata: { batch } }));
-            await store.messages.addMany(messages);
+            begun.add(batch);
+            await store.messages.addMany(messages).finally(() => settled++);
             acknowledged.add(batch);
           });
           await pause(2 + context.chance() * 20);
+          underWay += begun.size - settled;
           await scratch.kill();
-          underWay += (await writing.stop()).errors.length;
+          await writing.stop();
         }
         const store = await scratch.restart();
         const rows = await store.query(
