@@ -167,7 +167,7 @@ test('list, show, search, query and stats tell what is there, to people and to p
   const sql = 'SELECT id, length(?) AS n, NULL AS absent FROM messages WHERE seq = ? -- ';
   const given = ['--param', 'four', '--param', '3', '--json'];
   assert.deepEqual(JSON.parse(run(['query', path, sql, ...given]).out), [{ id: 'm2', n: 4, absent: null }]);
-  const lines = run(['query', path, '-', '--jsonl'], { input: 'SELECT id FROM messages LIMIT 3' }).out;
+  const lines = run(['query', path, '-', '--jsonl'], { input: 'SELECT id FROM messages ORDER BY key LIMIT 3' }).out;
   assert.deepEqual(
     lines
       .trim()
