@@ -24,9 +24,16 @@ const program = `
   rmSync(folder, { recursive: true });
   if (bot?.name !== 'Ada') throw new Error('the bot did not come back');
 `;
+/** The report, in few checks, with a host in a process of its own. */
+const report = `
+  const { passed } = await runReport({ environment: environmentOf(ChatStore), only: ['schema.version', 'pool.lost'] });
+  if (!passed) throw new Error('the report found something wrong');
+`;
 const programs = {
   'import.mjs': `import { ChatStore } from 'chatstore';\n${program}`,
   'require.cjs': `const { ChatStore } = require('chatstore');\n(async () => {${program}})();\n`,
+  'report.mjs': `import { ChatStore } from 'chatstore';\nimport { environmentOf, runReport } from 'chatstore/report';\n${report}`,
+  'report.cjs': `const { ChatStore } = require('chatstore');\nconst { environmentOf, runReport } = require('chatstore/report');\n(async () => {${report}})();\n`,
 };
 
 const bin = (name, args) => stream(join(root, 'node_modules/.bin', name), args);
@@ -50,9 +57,13 @@ export async function checkPackage() {
     for (const [name, text] of Object.entries(programs)) {
       writeFileSync(join(folder, name), text);
       const worked = (await stream(process.execPath, [name], { cwd: folder })) === 0;
-      console.log(`${name}: ${worked ? 'loads the package and keeps a bot in a file' : 'FAILED'}`);
+      console.log(`${name}: ${worked ? 'loads the package and does its work' : 'FAILED'}`);
       passed = worked && passed;
     }
+    const ran =
+      (await stream('npx', ['--no', 'chatstore', 'verify-report', '--only', 'schema.version'], { cwd: folder })) === 0;
+    console.log(`npx chatstore: ${ran ? 'runs' : 'FAILED'}`);
+    passed = ran && passed;
     return passed;
   } finally {
     rmSync(folder, { recursive: true });

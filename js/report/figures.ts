@@ -5,6 +5,7 @@
  */
 
 import type { Store } from './types.js';
+import { count } from './work.js';
 
 /** The part of the figures that checks go by. */
 export interface Figures {
@@ -43,3 +44,23 @@ export const diskOperations = async (store: Store): Promise<number> => {
   const { reads, writes, flushes } = (await figuresOf(store)).storage;
   return reads + writes + flushes;
 };
+
+/**
+ * Of all leaf pages that have one before them in the order of their table or index, the share that does not lie
+ * directly behind it in the file, in percent.
+ */
+export const outOfOrder = (store: Store): Promise<number> =>
+  count(
+    store,
+    `SELECT 100.0 * total(pageno <> before + 1) / max(count(before), 1) FROM (
+      SELECT pageno, lag(pageno) OVER (PARTITION BY name ORDER BY path) AS before FROM dbstat WHERE pagetype = 'leaf'
+    ) WHERE before IS NOT NULL`,
+  );
+
+/** Does the tasks of `maintain`; gives false where this version has none. */
+export async function maintained(store: Store, tasks: { vacuum: 'incremental' | 'full' }): Promise<boolean> {
+  if (!('maintain' in store)) return false;
+  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it is there
+  await (store as unknown as { maintain: (given: object) => Promise<unknown> }).maintain(tasks);
+  return true;
+}

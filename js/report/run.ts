@@ -77,12 +77,9 @@ export async function runReport(options: ReportOptions): Promise<Report> {
       for (const item of items) {
         signal?.throwIfAborted();
         onProgress?.({ done, expected, title: item.title });
-        const report = await runItem(item, context);
-        found.push(report);
+        found.push(await runItem(item, context, item === items.at(-1)));
         done++;
-        if (report.status === 'failed') await context.endShared();
       }
-      await context.endShared();
       reports.push({ id, title, status: statusOf(found), items: found });
     }
     onProgress?.({ done, expected, title: '' });
@@ -132,7 +129,8 @@ async function factsOfScratch(environment: Environment): Promise<Report['store']
   }
 }
 
-async function runItem(item: Item, context: ItemContext): Promise<ItemReport> {
+/** Runs a check, and removes what it has made; what is shared too after the last one, and where it failed. */
+async function runItem(item: Item, context: ItemContext, isLast: boolean): Promise<ItemReport> {
   const began = context.now();
   let finding: Finding;
   try {
@@ -145,6 +143,7 @@ async function runItem(item: Item, context: ItemContext): Promise<ItemReport> {
   const durationMs = context.now() - began;
   try {
     await within(ITEM_TIMEOUT_MS, context.endItem());
+    if (isLast || finding.passed === false) await within(ITEM_TIMEOUT_MS, context.endShared());
   } catch (error) {
     const { code, message } = failureFrom(error);
     finding = { passed: false, expected: 'a store that closes', seen: `${code}: ${message}` };

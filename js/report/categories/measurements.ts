@@ -5,7 +5,7 @@
  */
 
 import { atLeast, atMost, found, notMeasurable, oneOf, times, under } from '../findings.js';
-import { diskOperations, figuresOf, poolOf, reuseOf } from '../figures.js';
+import { diskOperations, figuresOf, maintained, outOfOrder, poolOf, reuseOf } from '../figures.js';
 import { plans } from '../plans.js';
 import type { Category, Context, Finding, Item, Store } from '../types.js';
 import { chat, count, inTurn, pause, repeat, said } from '../work.js';
@@ -103,7 +103,7 @@ export const health: Category = {
     },
     {
       id: 'health.fragmentation',
-      title: 'Fragmentation is under 5 %',
+      title: 'Fragmentation is under 5 %: pages that hold nothing',
       readOnly: true,
       run: async (context) => {
         const store = await context.store();
@@ -112,6 +112,25 @@ export const health: Category = {
         const rule = under(5, '%');
         return found({ 'pages without use': [rule, value] }, [
           { name: 'fragmentation', value, unit: '%', target: rule.text },
+        ]);
+      },
+    },
+    {
+      id: 'health.order',
+      title: 'Fragmentation is under 5 % after a full VACUUM: pages that lie out of order',
+      run: async (context) => {
+        const { store } = await context.scratch();
+        const { sessionId } = await chat(context, store);
+        await inTurn(20, () => store.messages.addMany(repeat(100, () => said(sessionId, 'some words '.repeat(20)))));
+        const before = await outOfOrder(store);
+        const rule = under(5, '%');
+        if (!(await maintained(store, { vacuum: 'full' }))) {
+          return notMeasurable(rule.text, 'this version cannot vacuum');
+        }
+        const value = await outOfOrder(store);
+        return found({ 'out of order': [rule, value] }, [
+          { name: 'fragmentation', value, unit: '%', target: rule.text },
+          { name: 'before', value: before, unit: '%' },
         ]);
       },
     },

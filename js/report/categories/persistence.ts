@@ -6,6 +6,7 @@
 
 import type { Bot, Message, Session } from '../../client/types.js';
 import { atLeast, atMost, failureOf, found, notMeasurable, oneOf, under } from '../findings.js';
+import { maintained } from '../figures.js';
 import type { Category, Store } from '../types.js';
 import { backupBytes, chat, count, integrity, orphans, pause, repeat, said, texts, writeOn } from '../work.js';
 
@@ -74,18 +75,22 @@ export const persistence: Category = {
           return notMeasurable('all that was acknowledged', 'a host cannot be killed here');
         const { sessionId } = await chat(context, scratch.store);
         const acknowledged = new Set<string>();
+        const begun = new Set<string>();
+        let settled = 0;
         let underWay = 0;
         for (let round = 0; round < 5; round++) {
           const store = (await scratch.rehost?.({ retries: 0 })) ?? scratch.store;
           const writing = writeOn(4, async (name) => {
             const batch = `${String(round)} ${name}`;
             const messages = repeat(10, () => said(sessionId, 'text '.repeat(50), { metadata: { batch } }));
-            await store.messages.addMany(messages);
+            begun.add(batch);
+            await store.messages.addMany(messages).finally(() => settled++);
             acknowledged.add(batch);
           });
           await pause(2 + context.chance() * 20);
+          underWay += begun.size - settled;
           await scratch.kill();
-          underWay += (await writing.stop()).errors.length;
+          await writing.stop();
         }
         const store = await scratch.restart();
         const rows = await store.query(
@@ -275,9 +280,9 @@ export const persistence: Category = {
         await scratch.store.sessions.delete(sessionId, { permanent: true });
         const pages = await count(scratch.store, 'PRAGMA page_count');
         const { store } = scratch;
-        if (!('maintain' in store)) return notMeasurable('fewer pages', 'this version cannot vacuum');
-        // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- it is there
-        await (store as unknown as { maintain: (tasks: object) => Promise<unknown> }).maintain({ vacuum: true });
+        if (!(await maintained(store, { vacuum: 'incremental' }))) {
+          return notMeasurable('fewer pages', 'this version cannot vacuum');
+        }
         const after = await count(store, 'PRAGMA page_count');
         const free = await count(store, 'PRAGMA freelist_count');
         return found(

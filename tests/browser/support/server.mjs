@@ -31,7 +31,9 @@ const page = (build) => `<!doctype html>
 <meta charset="utf-8">
 <link rel="icon" href="data:,">
 <title>chatstore</title>
-<script type="importmap" nonce="import-map">{ "imports": { "chatstore": "/builds/${build}/browser.js" } }</script>
+<script type="importmap" nonce="import-map">{ "imports": {
+  "chatstore": "/builds/${build}/browser.js", "chatstore/report": "/builds/${build}/report_browser.js"
+} }</script>
 <script type="module" src="/page.js"></script>
 `;
 

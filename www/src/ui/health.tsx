@@ -14,6 +14,7 @@ import { attempt } from '../state/toasts';
 import { offered } from './dialogs';
 import { Icon } from './icons';
 import { KeepButton, place } from './place';
+import { VerificationReport } from './report';
 
 const STATS_INTERVAL_MS = 2_000;
 
@@ -45,6 +46,7 @@ export function Health() {
           </div>
         </section>
         <Check />
+        <VerificationReport />
         <section aria-labelledby="health-store">
           <h2 id="health-store">The store</h2>
           <Facts facts={facts} />

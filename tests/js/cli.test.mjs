@@ -1,0 +1,292 @@
+/** The program `chatstore`, run as people run it. */
+// @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
+/* oxlint-disable no-await-in-loop -- one run after the other */
+import assert from 'node:assert/strict';
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { ChatStore } from 'chatstore';
+import { filled, ids } from './stores.mjs';
+import { root, temporaryFolder } from './support.mjs';
+
+const program = join(root, 'dist/cli.js');
+const names = ['verify-report', 'stats', 'verify', 'backup', 'restore', 'maintain', 'query', 'list', 'show', 'search'];
+
+/** Runs the program, and gives what it wrote and ended with. */
+function run(args, { cwd = root, input } = {}) {
+  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
+    cwd,
+    input,
+    maxBuffer: 1 << 28,
+  });
+  return { code: status, out: stdout.toString('utf8'), bytes: stdout, errors: stderr.toString('utf8') };
+}
+
+/** The same without holding up this process, which may have the store open. */
+function runBeside(args) {
+  return new Promise((resolve) => {
+    const child = spawn(process.execPath, [program, ...args], { cwd: root });
+    let out = '';
+    let errors = '';
+    child.stdout.on('data', (text) => (out += text));
+    child.stderr.on('data', (text) => (errors += text));
+    child.on('close', (code) => resolve({ code, out, errors }));
+  });
+}
+
+/** A closed store with some messages. */
+async function store(messages = 30) {
+  const path = join(temporaryFolder(), 'a.sqlite');
+  const opened = await filled(path, messages);
+  await opened.bots.create({ id: 'ada', name: 'Ada' });
+  await opened.close();
+  return path;
+}
+
+test('the help names every command, and each command has a help with examples', () => {
+  const all = run(['--help']);
+  assert.deepEqual([all.code, all.errors], [0, '']);
+  for (const name of names) {
+    assert.match(all.out, new RegExp(`^ {2}${name} `, 'm'));
+    const help = run([name, '--help']);
+    assert.deepEqual([help.code, help.errors], [0, '']);
+    assert.match(help.out, new RegExp(`^Usage: chatstore ${name}\\b`));
+    assert.match(help.out, new RegExp(`Examples:\\n  # .+\\n  chatstore ${name}\\b`));
+    assert.equal(run(['help', name]).out, help.out);
+    for (const line of help.out.split('\n')) assert.ok(line.length <= 110, line);
+  }
+  assert.match(run(['--version']).out, /^\d+\.\d+\.\d+\n$/);
+});
+
+test('the examples of the help are understood', async () => {
+  const path = await store();
+  const cwd = temporaryFolder();
+  for (const name of names.filter((one) => one !== 'verify-report' && one !== 'maintain')) {
+    const examples = run([name, '--help']).out.match(/^ {2}chatstore .+$/gm);
+    for (const line of examples) {
+      // What stands before a pipe, with files of this test in the place of those of the example.
+      const words = line
+        .split(/ [|<>] ?/)[0]
+        .match(/"[^"]*"|\S+/g)
+        .slice(1);
+      const args = words.map((word) =>
+        word
+          .replaceAll('"', '')
+          .replace(/^chats\.sqlite$/, path)
+          .replace(/^trip$/, 's'),
+      );
+      const target = args.indexOf('monday.sqlite');
+      if (name === 'restore') args[1] = join(cwd, 'restored.sqlite');
+      if (target !== -1) args[target] = name === 'restore' ? path : join(cwd, 'monday.sqlite');
+      const { code, errors } = run([...args, ...(name === 'restore' ? ['--force'] : [])], {
+        cwd,
+        input: name === 'query' ? 'SELECT 1' : readFileSync(path),
+      });
+      assert.equal(code, 0, `${line}: ${errors}`);
+    }
+  }
+});
+
+test('what it does not understand ends with 2 and a word about the help', async () => {
+  const path = await store();
+  for (const args of [
+    [],
+    ['nonsense'],
+    ['list'],
+    ['list', path, 'more'],
+    ['list', path, '--nonsense'],
+    ['list', path, '--limit', 'many'],
+    ['list', path, '--limit', '0'],
+    ['list', path, '--bots', '--bot', 'ada'],
+    ['backup', path, '-', '--json'],
+    ['verify-report', '--only', 'nonsense'],
+    ['verify-report', '--format', 'pdf'],
+    ['query', path, 'SELECT 1', '--limit', '1000000'],
+  ]) {
+    const { code, out, errors } = run(args);
+    assert.deepEqual([code, out], [2, ''], `${args.join(' ')}: ${errors}`);
+    assert.match(errors, /chatstore/);
+  }
+});
+
+test('what the store refuses ends with 3 and its code, and no command makes a store by reading', async () => {
+  const path = await store();
+  const nothing = join(temporaryFolder(), 'nothing.sqlite');
+  for (const [name, ...more] of [
+    ['stats'],
+    ['verify'],
+    ['list'],
+    ['show', 's'],
+    ['search', 'x'],
+    ['query', 'SELECT 1'],
+    ['backup', `${nothing}.copy`],
+    ['verify-report', '--store'],
+  ]) {
+    const { code, errors } = run(name === 'verify-report' ? [name, '--store', nothing] : [name, nothing, ...more]);
+    assert.equal(code, 3, errors);
+    assert.match(errors, /there is no file/);
+  }
+  assert.equal(existsSync(nothing), false);
+  const other = join(temporaryFolder(), 'other.sqlite');
+  writeFileSync(other, 'some text that is no store. '.repeat(200));
+  assert.match(run(['list', other]).errors, /NOT_A_STORE/);
+  assert.equal(run(['list', other]).code, 3);
+  const wrong = run(['query', path, 'SELEC 1']);
+  assert.equal(wrong.code, 3);
+  assert.match(wrong.errors, /INVALID_SQL/);
+  assert.equal(run(['query', path, 'DELETE FROM messages']).code, 3);
+  assert.equal(run(['show', path, 'nobody']).code, 3);
+});
+
+test('list, show, search, query and stats tell what is there, to people and to programs', async () => {
+  const path = await store();
+  assert.match(run(['list', path]).out, /^id +messages +last +title\ns +30 /);
+  assert.deepEqual(
+    JSON.parse(run(['list', path, '--json']).out).map(({ id, messageCount }) => [id, messageCount]),
+    [['s', 30]],
+  );
+  assert.match(run(['list', path, '--bots']).out, /ada +Ada/);
+  const shown = run(['show', path, 's', '--json'])
+    .out.trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  assert.deepEqual(
+    shown.map(({ id }) => id),
+    Array.from({ length: 30 }, (_, i) => `m${i}`),
+  );
+  const newest = run(['show', path, 's', '--limit', '2']).out;
+  assert.match(newest, /message 28 .*[^]*message 29 /);
+  assert.ok(!newest.includes('message 27'));
+  const hits = JSON.parse(run(['search', path, 'message', '17', '--json']).out);
+  assert.deepEqual(
+    hits.map(({ id }) => id),
+    ['m17'],
+  );
+  assert.match(run(['search', path, 'message', '17']).out, /^s m17: user/);
+  const sql = 'SELECT id, length(?) AS n, NULL AS absent FROM messages WHERE seq = ? -- ';
+  const given = ['--param', 'four', '--param', '3', '--json'];
+  assert.deepEqual(JSON.parse(run(['query', path, sql, ...given]).out), [{ id: 'm2', n: 4, absent: null }]);
+  const lines = run(['query', path, '-', '--jsonl'], { input: 'SELECT id FROM messages ORDER BY key LIMIT 3' }).out;
+  assert.deepEqual(
+    lines
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line).id),
+    ['m0', 'm1', 'm2'],
+  );
+  assert.match(run(['stats', path]).out, /messages +30/);
+  assert.equal(JSON.parse(run(['stats', path, '--json']).out).rows.messages, 30);
+});
+
+test('what is stored does nothing to the terminal that shows it', async () => {
+  const path = await store();
+  const opened = await ChatStore.open(path);
+  await opened.messages.add({ sessionId: 's', role: 'user', content: 'red \u001B[31m\u009B31m bell \u0007\rover' });
+  await opened.close();
+  for (const args of [
+    ['show', path, 's'],
+    ['search', path, 'bell'],
+    ['query', path, 'SELECT text FROM messages'],
+  ]) {
+    assert.doesNotMatch(run(args).out, /[\u0000-\u0009\u000B-\u001F\u007F-\u009F]/); // oxlint-disable-line no-control-regex -- those are meant
+  }
+});
+
+test('verify says what is wrong, and ends with 1 where anything is', async () => {
+  const path = await store(500);
+  const sound = run(['verify', path, '--json']);
+  assert.deepEqual([sound.code, JSON.parse(sound.out).ok], [0, true]);
+  const bytes = readFileSync(path);
+  // The first page of the messages is all zeros.
+  const at = Math.floor(bytes.indexOf('message 250 ') / 4096) * 4096;
+  writeFileSync(path, bytes.fill(0, at, at + 4096));
+  const broken = run(['verify', path]);
+  assert.deepEqual([broken.code, /NOT sound/.test(broken.out)], [1, true], broken.out + broken.errors);
+});
+
+test('a backup goes to a file or a pipe, and over no file unless it is forced', async () => {
+  const path = await store();
+  const folder = temporaryFolder();
+  const copy = join(folder, 'copy.sqlite');
+  assert.equal(run(['backup', path, copy]).code, 0);
+  const refused = run(['backup', path, copy]);
+  assert.deepEqual([refused.code, /--force/.test(refused.errors)], [3, true]);
+  assert.equal(run(['backup', path, copy, '--force']).code, 0);
+  const piped = run(['backup', path, '-']);
+  assert.deepEqual([piped.code, piped.errors], [0, '']);
+  assert.deepEqual(piped.bytes, readFileSync(copy));
+});
+
+test('restore makes a store or replaces its content, keeps the old, and leaves nothing where it fails', async () => {
+  const [small, large] = [await store(10), await store(40)];
+  const folder = temporaryFolder();
+  const made = join(folder, 'made.sqlite');
+  assert.equal(run(['restore', made, small]).code, 0);
+  const refused = run(['restore', made, large]);
+  assert.deepEqual([refused.code, /exists/.test(refused.errors)], [3, true]);
+  const kept = join(folder, 'kept.sqlite');
+  const { code, out } = run(['restore', made, '-', '--force', '--keep', kept, '--json'], {
+    input: readFileSync(large),
+  });
+  assert.deepEqual([code, JSON.parse(out).keptPath], [0, kept]);
+  for (const [path, count] of [
+    [made, 40],
+    [kept, 10],
+  ]) {
+    const opened = await ChatStore.open(path);
+    assert.equal((await ids(opened)).length, count);
+    await opened.close();
+  }
+  writeFileSync(join(folder, 'text'), 'this is no backup. '.repeat(300));
+  const failed = run(['restore', join(folder, 'never.sqlite'), join(folder, 'text')]);
+  assert.deepEqual([failed.code, /NOT_A_STORE/.test(failed.errors)], [3, true]);
+  assert.ok(!failed.errors.includes('partial'), failed.errors);
+  assert.equal(run(['restore', made, join(folder, 'text'), '--force']).code, 3);
+  assert.deepEqual(readdirSync(folder).toSorted(), ['kept.sqlite', 'made.sqlite', 'text']);
+});
+
+test('a store that another process has open is reached there', async () => {
+  const path = join(temporaryFolder(), 'a.sqlite');
+  const opened = await filled(path, 5);
+  const other = await store(12);
+  assert.match((await runBeside(['list', path])).out, /s +5 /);
+  assert.equal((await runBeside(['verify', path])).code, 0);
+  assert.equal((await runBeside(['backup', path, `${path}.copy`])).code, 0);
+  assert.equal((await runBeside(['restore', path, other, '--force'])).code, 0);
+  assert.equal((await ids(opened)).length, 12);
+  await opened.close();
+});
+
+test('a reader that goes away ends it quietly', async () => {
+  const path = await store(5_000);
+  const child = spawn(process.execPath, [program, 'show', path, 's'], { stdio: ['ignore', 'pipe', 'pipe'] });
+  let errors = '';
+  child.stderr.on('data', (text) => (errors += text));
+  child.stdout.once('data', () => child.stdout.destroy());
+  const code = await new Promise((resolve) => child.once('close', resolve));
+  assert.deepEqual([code, errors], [0, '']);
+  assert.equal(existsSync(`${path}.lock`), false, 'the store was closed');
+});
+
+test('verify-report writes what it found where it is told to, and its exit code says whether all is well', async () => {
+  const folder = temporaryFolder();
+  const [page, data] = [join(folder, 'r.html'), join(folder, 'r.json')];
+  const outputs = ['--output', page, '--output', data];
+  const good = run(['verify-report', '--only', 'schema', '--seed', '5', ...outputs]);
+  assert.deepEqual([good.code, good.out, good.errors], [0, '', '']);
+  assert.match(readFileSync(page, 'utf8'), /^<!doctype html>/);
+  const report = JSON.parse(readFileSync(data, 'utf8'));
+  assert.deepEqual([report.format, report.formatVersion, report.passed, report.seed], ['chatstore-report', 1, true, 5]);
+  assert.match(run(['verify-report', '--only', 'schema.version']).out, /^# Verification report\n/);
+
+  const path = await store(500);
+  const read = run(['verify-report', '--store', path, '--json']);
+  assert.deepEqual([read.code, JSON.parse(read.out).subject.kind], [0, 'store'], read.out);
+  const bytes = readFileSync(path);
+  const at = Math.floor(bytes.indexOf('message 250 ') / 4096) * 4096;
+  writeFileSync(path, bytes.fill(0, at, at + 4096));
+  const bad = run(['verify-report', '--store', path]);
+  assert.equal(bad.code, 1, bad.errors);
+  assert.match(bad.out, /expected: .*\n- seen: /);
+});
