@@ -6,13 +6,13 @@ mod clients;
 
 use std::rc::Rc;
 
-use chatstore::engine::{Call, Job};
+use chatstore::engine::{Call, Event, Job};
 use chatstore::model::{BotPatch, Field, MessagePatch, NewBot, NewSession, PageOptions, Search};
 use chatstore::store::streams::{Delta, NewStream, StreamEnd};
 use chatstore::store::touched::Change;
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
 use chatstore::vfs::{MemoryStorage, OpenMode, Storage};
-use chatstore::{Engine, Options, Request};
+use chatstore::{Engine, Options, Outcome, Reply, Request};
 use clients::{Clients, add, code, list, new_session};
 
 fn sessions(ids: &[&str]) -> Change {
@@ -350,6 +350,54 @@ fn after_a_failure_anything_may_have_changed() {
     // It is still watched.
     clients.call(0, add("s", "n", "text")).unwrap();
     assert_eq!(told(&mut clients), [sessions(&["s"])]);
+}
+
+#[test]
+fn a_file_that_is_opened_again_late_may_hold_anything() {
+    let disk = SimulatedDisk::new(3);
+    let mut clients = watched_on(disk.clone());
+    disk.fail(Script {
+        on: On::Sync,
+        path_ends_with: "",
+        after_calls: 0,
+        times: 1_000_000,
+        fault: Fault::LosesUnsynced,
+    });
+    let error = clients.call(0, add("s", "m", "text")).unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::Unknown), "{error}");
+    assert_eq!(told(&mut clients), [anything()]);
+    disk.mend();
+    // It may find the write of before.
+    clients.call(0, add("t", "n", "text")).unwrap();
+    assert_eq!(told(&mut clients), [anything()]);
+}
+
+#[test]
+fn a_session_that_a_transaction_is_about_to_remove_is_not_left_out() {
+    let mut clients = watched();
+    let begin = Request::TransactionBegin { lease_ms: 60_000.0 };
+    clients.send(1, 0, add("s", "m", "text"));
+    let begun = clients.send(1, 0, begin);
+    for _ in 0..2 {
+        clients.engine.step(clients.now_ms);
+    }
+    let scope = clients
+        .engine
+        .take()
+        .into_iter()
+        .find_map(|event| match event {
+            Event::Reply { call, result, .. } if call == begun => match result.unwrap().reply {
+                Reply::Scope(scope) => Some(scope),
+                other => panic!("expected a scope, got {other:?}"),
+            },
+            _ => None,
+        });
+    let delete = Request::SessionsDelete {
+        id: "s".into(),
+        permanent: true,
+    };
+    clients.send(1, scope.expect("it begins"), delete);
+    assert_eq!(told(&mut clients), [any_session()]);
 }
 
 #[test]

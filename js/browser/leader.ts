@@ -10,7 +10,7 @@ import { Host } from '../host/host.js';
 import { isNewer, type Call } from '../host/protocol.js';
 import { serve, type Around } from '../host/serve.js';
 import { CoreFile, type CoreOptions } from './core.js';
-import { StoreFiles } from './files.js';
+import { SPARES, StoreFiles } from './files.js';
 import type { Meeting } from './messages.js';
 import { clientChannel, folderIn, meetingChannel, pageLock } from './names.js';
 import { TabPort, WorkerPort } from './ports.js';
@@ -86,7 +86,10 @@ async function openHost(folder: string, options: LeaderOptions): Promise<[StoreF
   try {
     const core = new CoreFile(await options.core, options.path, files, coreOptions(options));
     const host = new Host({
-      openInstance: () => core.open(),
+      openInstance: () => {
+        files.freeSpares();
+        return core.open();
+      },
       discardInstance: () => {
         core.discard();
       },
@@ -126,6 +129,8 @@ function aroundReplacement(files: StoreFiles): Around {
       if (!isLast(call)) return;
       for (const folder of kept) files.closeOther(folder);
       kept.clear();
+      // The core may still have some in use where a replacement has failed.
+      if (files.spares.length === SPARES) files.closeSpares();
     },
   };
 }
