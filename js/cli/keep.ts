@@ -158,20 +158,6 @@ async function makeFrom(call: Call, path: string, source: Source): Promise<Resto
   }
 }
 
-/** What `maintain` gives, as far as it is printed. */
-interface Maintained {
-  tasks: { task: string; done: number; ms: number; before: { sizeBytes: number }; after: { sizeBytes: number } }[];
-}
-
-/** A store that can be maintained. */
-function maintainer(store: ChatStore): {
-  maintain(tasks: object | undefined, options: JobOptions): Promise<Maintained>;
-} {
-  if (!('maintain' in store)) throw new CommandError('this version has no maintenance');
-  // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- its types say what it takes
-  return store as unknown as ReturnType<typeof maintainer>;
-}
-
 /** The tasks of `maintain`, as options. */
 const tasks = {
   vacuum: 'give free pages back, in slices, while others go on',
@@ -211,7 +197,7 @@ export const maintain: Command = {
       ...(days === undefined ? {} : { purge: { deletedBefore: Date.now() - days * DAY_MS } }),
     };
     return withStore(call, argument(call, 0), async (store) => {
-      const report = await maintainer(store).maintain(Object.keys(chosen).length === 0 ? undefined : chosen, job(call));
+      const report = await store.maintain(Object.keys(chosen).length === 0 ? undefined : chosen, job(call));
       if (call.flag('json')) return call.terminal.json(report);
       await call.terminal.table(
         ['task', 'done', 'in', 'size before', 'size after'],
