@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { brotliCompressSync, constants } from 'node:zlib';
 import { build, buildTool, wasm_file } from './build.mjs';
 import { checkPackage } from './package-check.mjs';
+import { buildPage } from './page.mjs';
 import { Failure, main, root, stream } from './process.mjs';
 import {
   buildGeckodriver,
@@ -169,10 +170,21 @@ const suites = [
     run: () => nodeTests('tests/browser/chromium'),
   },
   {
+    name: 'demo',
+    needs: 'build',
+    run: async () => {
+      await buildPage();
+      return nodeTests('tests/browser/demo');
+    },
+  },
+  {
     name: 'browser-firefox',
     needs: 'build',
     browser: 'firefox',
-    run: () => nodeTests('tests/browser/firefox'),
+    run: async () => {
+      await buildPage();
+      return nodeTests('tests/browser/firefox');
+    },
   },
   {
     name: 'webkitgtk',

@@ -123,7 +123,7 @@ test('a page that is left and come back to works, from the cache of pages or loa
     const other = tab === leader ? client : leader;
     await other.run(add, { content: tab === leader ? 'leader away' : 'client away' });
     await tab.page.goBack();
-    await tab.page.waitForFunction('globalThis.harness !== undefined');
+    await until('the page is back', () => tab.page.evaluate('globalThis.harness !== undefined'));
     const kept = await tab.run(({ state }) => state.mark === 'was here');
     t.diagnostic(`the ${tab === leader ? 'leader' : 'client'} was ${kept ? 'in the cache of pages' : 'loaded anew'}`);
     if (!kept) await tab.run(openStore, 'back and forward');

@@ -116,7 +116,7 @@ test(
               () => 'done',
               (error) => {
                 state.refused = true;
-                return `${error.code} ${error.outcome}`;
+                return `${error.code} ${error.outcome ?? 'not-applied'}`;
               },
             );
           calls.push(call);

@@ -9,7 +9,7 @@ import { after } from 'node:test';
 import { chromium } from 'playwright-core';
 import { temporaryFolder } from '../../js/support.mjs';
 import { startProcess } from './processes.mjs';
-import { pieceText, unwrap } from './tab.mjs';
+import { pieceText, until, unwrap } from './tab.mjs';
 
 const switches = [
   '--headless=new',
@@ -101,7 +101,8 @@ async function open(page, address) {
   await ready(page);
 }
 
-const ready = (page) => page.waitForFunction('globalThis.harness !== undefined');
+/** Asks by itself: Playwright would wait for a frame to be painted, and a tab in the background paints none. */
+const ready = (page) => until('the test page is there', () => page.evaluate('globalThis.harness !== undefined'));
 
 /** @param {Page} page */
 function tabOf(page) {

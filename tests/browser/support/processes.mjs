@@ -15,9 +15,17 @@ const killGroup = (pid) => {
     // All of it is gone already.
   }
 };
-process.once('exit', () => {
+const killAll = () => {
   for (const pid of groups) killGroup(pid);
-});
+};
+process.once('exit', killAll);
+// A test run that is ended takes its browsers with it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.once(signal, () => {
+    killAll();
+    process.kill(process.pid, signal);
+  });
+}
 
 /** Where a program is, or undefined. */
 export function which(name) {

@@ -105,6 +105,8 @@ async function session(process_, server, wanted, profile) {
   return {
     profile,
     driver,
+    /** What the driver and the browser have printed so far. */
+    output: process_.output,
     /** Kills the browser and its driver at once. */
     kill,
     /** Ends the browser as a user does, with all that it has to write. */
