@@ -120,7 +120,9 @@ function makeWriter(random) {
  * As texts come from a network or a parser. Engines keep what was put together as its pieces until somebody reads
  * it: whoever stores it would do that within the time of the row.
  */
-const inOnePiece = (text) => Buffer.from(text).toString();
+const inOnePiece = (text) => decoder.decode(encoder.encode(text));
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 
 /** An id of the shape and length of a UUID that grows with time, as people use them. */
 function idOf(prefix, number, random) {

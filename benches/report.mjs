@@ -8,11 +8,8 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from '../scripts/process.mjs';
 import { growthPlot, ratioPlot } from './plots.mjs';
-import { growing } from './rows.mjs';
 
 const page = 'docs/performance.md';
-const begin = '<!-- measured: written by npm run bench -->';
-const end = '<!-- measured: end -->';
 
 /** Three figures that count: 0.0123, 1.23, 123, 12,345. */
 export function figure(value) {
@@ -41,30 +38,26 @@ function verdict(ratio, target) {
   return ratio <= target ? 'reached' : `missed by ${Number((ratio / target).toPrecision(2))}×`;
 }
 
-/** Each goal with what was reached: row, goal, ratio, verdict. */
-function goals({ rows, goals: further, subject, contestants }) {
+/** Each goal with what was reached: row, whom it is measured against, goal, ratio, verdict. */
+function goals({ rows, goals: all, subject, contestants }) {
   const titleOf = (name) => contestants.find((contestant) => contestant.name === name)?.title ?? name;
-  const own = rows
-    .filter((row) => row.target !== undefined)
-    .map((row) => {
-      const ratio = row.results[subject]?.ratio;
-      return [row.title, row.target, ratio, row.results[subject]?.missing];
-    });
-  const others = further.map((goal) => {
-    const title = rows.find((row) => row.id === goal.id).title;
-    return [`${title}: ${titleOf(goal.contestant)}, against ${titleOf(goal.against)}`, goal.target, goal.ratio];
+  return all.map(({ id, contestant, against, best, target, ratio, missing }) => {
+    const { title } = rows.find((row) => row.id === id);
+    const rivals = (best.length > 0 ? best : against).map(titleOf).join('; ');
+    return [
+      contestant === subject ? title : `${title}: ${titleOf(contestant)}`,
+      against.length > 1 ? `best of ${against.length}: ${rivals}` : rivals,
+      `at most ${target}×`,
+      ratio === undefined ? '' : `${times(ratio.median)} (${times(ratio.min)}–${times(ratio.max)})`,
+      missing ?? verdict(ratio?.median, target),
+    ];
   });
-  return [...own, ...others].map(([title, target, ratio, missing]) => [
-    title,
-    `at most ${target}×`,
-    ratio === undefined ? '' : `${times(ratio.median)} (${times(ratio.min)}–${times(ratio.max)})`,
-    missing ?? verdict(ratio?.median, target),
-  ]);
 }
 
 export function printTable(summary) {
   for (const row of summary.rows) {
-    console.log(`\n${row.title}${row.target === undefined ? '' : ` (goal: at most ${row.target}×)`}`);
+    if (Object.values(row.results).every(({ missing }) => missing !== undefined)) continue;
+    console.log(`\n${row.title}`);
     for (const { name } of summary.contestants) {
       const result = row.results[name];
       if (result === undefined) continue;
@@ -80,16 +73,16 @@ export function printTable(summary) {
       );
     }
   }
-  console.log('\ngoals of chatstore, as ratios to better-sqlite3 12 in this run');
-  for (const [title, target, ratio, word] of goals(summary))
-    console.log(`  ${title.padEnd(70)} ${target.padEnd(14)} ${ratio.padEnd(22)} ${word}`);
+  console.log('\ngoals of chatstore, as ratios in this run');
+  for (const [title, against, target, ratio, word] of goals(summary))
+    console.log(`  ${title.padEnd(66)} ${target.padEnd(15)} ${ratio.padEnd(22)} ${word.padEnd(16)} against ${against}`);
 }
 
 function machineBlock({ machine, options, contestants }) {
-  const { cpu, cores, memory_gib, system, file_system, node, commit, date } = machine;
+  const { cpu, cores, memory_gib, system, file_system, node, browser, commit, date } = machine;
   const { seed, size, rounds, samples } = options;
   const lines = [
-    `${date} UTC, commit ${commit}: ${cores} × ${cpu}, ${memory_gib} GiB, ${system}, ${file_system}, Node ${node}.`,
+    `${date} UTC, commit ${commit}: ${cores} × ${cpu}, ${memory_gib} GiB, ${system}, ${file_system}, ${browser ?? `Node ${node}`}.`,
     `Seed ${seed}; ${size.toLocaleString('en')} messages and one chat of 10,000; ${rounds} rounds; up to ${samples} samples a row and process.`,
   ];
   const versions = contestants.map(({ title, version, error }) => [
@@ -99,10 +92,11 @@ function machineBlock({ machine, options, contestants }) {
   return `${lines.join('\n')}\n\n${table(['contestant', 'version'], versions)}`;
 }
 
-function measured(summary) {
+function measured(summary, bench) {
   const { rows, contestants, growth, subject, reference } = summary;
   const present = contestants.filter(({ error }) => error === undefined);
   const compared = present.filter(({ name }) => name !== 'disk');
+  const against = contestants.find(({ name }) => name === reference)?.title ?? reference;
   const main = table(
     ['', ...compared.map(({ title }) => title)],
     rows.map((row) => [
@@ -119,7 +113,7 @@ function measured(summary) {
     );
   const sizes = growth.map(({ size }) => size);
   const grown = rows
-    .filter((row) => growing.includes(row.id))
+    .filter((row) => bench.growing.includes(row.id))
     .flatMap((row) =>
       [subject, reference].map((name) => {
         const title = contestants.find((contestant) => contestant.name === name)?.title ?? name;
@@ -134,35 +128,43 @@ function measured(summary) {
       .filter(([, result]) => result.missing !== undefined)
       .map(([name, result]) => `- ${row.title}, ${name}: ${result.missing}`),
   );
+  const { heading } = bench.report;
   return [
-    '## The machine and the versions',
+    `${heading} The machine and the versions`,
     machineBlock(summary),
-    '## Goals',
-    table(['row', 'goal', 'ratio (range over the rounds)', ''], goals(summary)),
-    '![Ratios to better-sqlite3 12](performance/ratios.svg)',
-    '## All rows',
-    'Median over the rounds, in brackets the ratio to better-sqlite3 12, below the range over the rounds. Less is better.',
+    `${heading} Goals`,
+    table(['row', 'against', 'goal', 'ratio (range over the rounds)', ''], goals(summary)),
+    ...(bench.report.plots ? [`![Ratios to ${against}](performance/ratios.svg)`] : []),
+    `${heading} All rows`,
+    `Median over the rounds, in brackets the ratio to ${against}, below the range over the rounds. Less is better.`,
     main,
     ...(missing.length > 0 ? ['Not measured:', missing.join('\n')] : []),
-    '## Durable rows and the disk',
-    'Milliseconds. The disk alone is 4 KiB appended and `fdatasync`, in the same rounds.',
-    table(['row', '', 'p50', 'p95'], spread),
-    '## Growth',
-    'Milliseconds by the number of messages in the store, without the chat of 10,000.',
-    table(['row', '', ...sizes.map((size) => size.toLocaleString('en'))], grown),
-    '![Growth](performance/growth.svg)',
+    ...(bench.report.spread === undefined
+      ? []
+      : [`${heading} Durable rows and the disk`, bench.report.spread, table(['row', '', 'p50', 'p95'], spread)]),
+    ...(grown.length === 0
+      ? []
+      : [
+          `${heading} Growth`,
+          'Milliseconds by the number of messages in the store, without the chat of 10,000.',
+          table(['row', '', ...sizes.map((size) => size.toLocaleString('en'))], grown),
+          '![Growth](performance/growth.svg)',
+        ]),
   ].join('\n\n');
 }
 
-/** Writes the plots, and the part of the page between the markers. */
-export function writeReport(summary) {
+/** Writes the part of the page between the bench's markers, and its plots. */
+export function writeReport(summary, bench) {
   const path = join(root, page);
+  const { begin, end, plots } = bench.report;
   const text = existsSync(path) ? readFileSync(path, 'utf8') : `${begin}\n${end}\n`;
   const [before, rest] = text.split(begin);
   const after = rest?.split(end)[1];
   if (after === undefined) throw new Error(`${page}: expected the markers ${begin} and ${end}`);
-  mkdirSync(join(root, 'docs/performance'), { recursive: true });
-  writeFileSync(join(root, 'docs/performance/ratios.svg'), ratioPlot(summary));
-  writeFileSync(join(root, 'docs/performance/growth.svg'), growthPlot(summary));
-  writeFileSync(path, `${before}${begin}\n\n${measured(summary)}\n\n${end}${after}`);
+  if (plots) {
+    mkdirSync(join(root, 'docs/performance'), { recursive: true });
+    writeFileSync(join(root, 'docs/performance/ratios.svg'), ratioPlot(summary));
+    writeFileSync(join(root, 'docs/performance/growth.svg'), growthPlot(summary));
+  }
+  writeFileSync(path, `${before}${begin}\n\n${measured(summary, bench)}\n\n${end}${after}`);
 }

@@ -4,9 +4,7 @@
  * Holds: the samples by row, contestant, size and round; the digests of answers; failures. Must not
  * know: how any of it came about, or how it is shown.
  */
-import { subject, reference } from './contestants.mjs';
-import { further, growing, rows } from './rows.mjs';
-import { summarize } from './statistics.mjs';
+import { best, summarize } from './statistics.mjs';
 
 export class Results {
   #about;
@@ -15,6 +13,7 @@ export class Results {
   #failures = [];
   #missing = new Map();
 
+  /** `bench` says which rows and goals there are; see course.mjs. */
   constructor(about) {
     this.#about = about;
   }
@@ -56,7 +55,13 @@ export class Results {
       });
   }
 
+  /** Takes in why a contestant has no such row. */
+  addMissing(contestant, row, why) {
+    this.#missing.set(`${contestant.name} ${row}`, why);
+  }
+
   #table(size) {
+    const { rows, reference } = this.#about.bench;
     return rows.map((row) => {
       const against = this.#rounds(size, row.id, reference);
       const results = {};
@@ -75,26 +80,29 @@ export class Results {
 
   /** Everything, as plain data. */
   summary() {
-    const { options, machine, contestants } = this.#about;
+    const { bench, options, machine, contestants } = this.#about;
     const { seed, size, samples, quick } = options;
     const rounds = Math.max(0, ...[...this.#samples.values()].map((each) => each.length));
     const sizes = [...new Set([...this.#samples.keys()].map((key) => JSON.parse(key)[0]))].toSorted((a, b) => a - b);
-    const goals = further.map((goal) =>
-      Object.assign(
-        {},
-        goal,
-        summarize(this.#rounds(size, goal.id, goal.contestant), this.#rounds(size, goal.id, goal.against)),
-      ),
-    );
+    const goals = bench.goals.map((goal) => {
+      const { contestant, id, against } = goal;
+      const rivals = best(against.map((name) => ({ name, rounds: this.#rounds(size, id, name) })));
+      const ratio = summarize(this.#rounds(size, id, contestant), rivals.rounds)?.ratio;
+      const missing = this.#missing.get(`${contestant} ${id}`);
+      return Object.assign({}, goal, { ratio, missing, best: [...new Set(rivals.names)] });
+    });
     return {
       machine,
       options: { seed, size, rounds, samples, quick },
-      subject,
-      reference,
+      subject: bench.subject,
+      reference: bench.reference,
       contestants: contestants.map(({ name, title, version, error }) => ({ name, title, version, error })),
       rows: this.#table(size),
       goals,
-      growth: sizes.map((each) => ({ size: each, rows: this.#table(each).filter(({ id }) => growing.includes(id)) })),
+      growth: sizes.map((each) => ({
+        size: each,
+        rows: this.#table(each).filter(({ id }) => bench.growing.includes(id)),
+      })),
       failures: this.#failures,
       mismatches: this.#mismatches(),
       checks: Object.fromEntries([...this.#checks].map(([key, values]) => [key, [...values.keys()]])),

@@ -4,6 +4,8 @@
  * Holds: for each row its words, its unit and its target, a ratio to better-sqlite3 12 in the same run.
  * In all of them less is better. Must not know: how a row is measured (groups.mjs).
  */
+import { reference, subject } from './contestants.mjs';
+
 const ms = 'ms';
 
 export const rows = [
@@ -14,6 +16,7 @@ export const rows = [
   { id: 'writers', title: '100 writers waiting, all flushed', unit: ms, target: 0.2, spread: true },
   { id: 'update', title: 'update of a text, flushed', unit: ms, spread: true },
   { id: 'token', title: 'token appended to a reply, flushed', unit: ms, target: 1, spread: true },
+  { id: 'streams', title: 'a token to each of 10 replies at once, flushed', unit: ms, spread: true },
   { id: 'token_relaxed', title: 'token appended to a reply, relaxed', unit: ms, spread: true },
   { id: 'bulk_1000', title: 'bulk of 1,000: stored', unit: ms, target: 1 },
   { id: 'bulk_10000', title: 'bulk of 10,000: stored', unit: ms, target: 1 },
@@ -41,8 +44,13 @@ export const rows = [
   { id: 'writes_token', title: 'writes a token', unit: '' },
 ];
 
-/** Rows with a further goal than the one against better-sqlite3 12 on this Node. */
-export const further = [{ id: 'read_10000', contestant: 'chatstore-24', against: 'better-sqlite3-13', target: 1.25 }];
+/** Each row's goal against better-sqlite3 12, and further ones. */
+export const goals = [
+  ...rows
+    .filter(({ target }) => target !== undefined)
+    .map(({ id, target }) => ({ id, contestant: subject, against: [reference], target })),
+  { id: 'read_10000', contestant: 'chatstore-24', against: ['better-sqlite3-13'], target: 1.25 },
+];
 
 /** The rows that are measured at several sizes. */
 export const growing = [

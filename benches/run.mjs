@@ -1,11 +1,10 @@
 /**
- * Runs the processes: prepares one store a file format, then every (contestant, group, round) in a fresh
- * process, in an order that a seed shuffles.
+ * Runs the jobs: prepares one store a file format, then every (contestant, group, round) by itself, in an order that
+ * a seed shuffles.
  *
- * Holds: the folders, the order, and what came of each process. Must not know: how a row is measured, or
- * how it is shown.
+ * Holds: the folders and the order. Must not know: how a row is measured or shown, or where a job runs: that is the
+ * host's part, `{ run(contestant, job) -> result, isStore(file) }`.
  */
-import { spawn } from 'node:child_process';
 import {
   closeSync,
   cpSync,
@@ -20,13 +19,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { root, step } from '../scripts/process.mjs';
+import { step } from '../scripts/process.mjs';
 import { makeChats, randomFrom } from './data.mjs';
 import { groups } from './groups.mjs';
-import { readTrace, tracing } from './trace.mjs';
-
-const worker = join(root, 'benches/worker.mjs');
-const process_limit_ms = 10 * 60_000;
 
 function filesIn(folder) {
   return readdirSync(folder, { recursive: true, withFileTypes: true })
@@ -57,12 +52,14 @@ function factsOf({ bots, sessions, messages }) {
 export class Runner {
   #folder;
   #options;
+  #host;
   #count = 0;
 
   /** `folder` is made and removed here; it should lie on the disk that is to be measured. */
-  constructor(folder, options) {
+  constructor(folder, options, host) {
     this.#folder = folder;
     this.#options = options;
+    this.#host = host;
     rmSync(folder, { recursive: true, force: true });
     mkdirSync(folder, { recursive: true });
   }
@@ -102,7 +99,13 @@ export class Runner {
   /** The size of a prepared store's files, in MiB. */
   sizeOf(contestant, size) {
     if (contestant.error !== undefined || contestant.base === undefined) return undefined;
-    return filesIn(this.#base(contestant, size)).reduce((sum, file) => sum + statSync(file).size, 0) / 1024 / 1024;
+    return (
+      filesIn(this.#base(contestant, size))
+        .filter((file) => this.#host.isStore(file))
+        .reduce((sum, file) => sum + statSync(file).size, 0) /
+      1024 /
+      1024
+    );
   }
 
   /** Runs these jobs, in an order of the seed; `report(job, result)` hears of each. */
@@ -126,46 +129,16 @@ export class Runner {
         closeSync(descriptor);
       }
     }
-    const trace = group === 'traced' ? join(this.#folder, 'trace') : undefined;
-    const before = trace === undefined ? [] : tracing(trace);
-    if (before === undefined) return { error: 'strace is not installed' };
-    const result = await this.#run(contestant, { group, size, folder }, before);
-    if (trace !== undefined && result.error === undefined) result.rows = readTrace(trace, folder);
+    const result = await this.#run(contestant, { group, size, folder });
     rmSync(scratch, { recursive: true, force: true });
     return result;
   }
 
-  #run(contestant, { group, size, folder }, before = []) {
-    const out = join(this.#folder, 'out.json');
-    rmSync(out, { force: true });
+  #run(contestant, { group, size, folder }) {
     const facts = this.#facts(size);
     const { seed, samples } = this.#options;
-    const job = {
-      group,
-      size,
-      folder,
-      out,
-      seed,
-      samples,
-      facts,
-      module: contestant.module,
-      options: contestant.options,
-    };
+    const job = { group, size, folder, seed, samples, facts };
     if (group === 'cold') job.session = JSON.parse(readFileSync(facts, 'utf8')).sessions[0];
-    job.started_ms = performance.timeOrigin + performance.now();
-    const [command, ...args] = [...before, contestant.node, '--no-warnings', worker, JSON.stringify(job)];
-    return new Promise((resolve) => {
-      const child = spawn(command, args, { cwd: root, stdio: ['ignore', 'ignore', 'pipe'], timeout: process_limit_ms });
-      let said = '';
-      child.stderr.setEncoding('utf8').on('data', (text) => (said += text));
-      child.on('error', (error) => resolve({ error: error.message }));
-      child.on('close', (code, signal) => {
-        if (code === 0 && existsSync(out)) resolve(JSON.parse(readFileSync(out, 'utf8')));
-        else {
-          const why = /^(?:\w*Error.*)$/m.exec(said)?.[0] ?? said.trim().split('\n').at(-1);
-          resolve({ error: `${signal ?? `exit code ${code}`}: ${why}`, said });
-        }
-      });
-    });
+    return this.#host.run(contestant, job);
   }
 }

@@ -37,3 +37,19 @@ export function summarize(rounds, reference = []) {
       : {}),
   };
 }
+
+/** Of several contestants the best in each round: `names` and `rounds` of samples. */
+export function best(contestants) {
+  const count = Math.max(0, ...contestants.map(({ rounds }) => rounds.length));
+  const found = Array.from({ length: count }, (_, round) =>
+    contestants
+      .filter(({ rounds }) => rounds[round] !== undefined)
+      .map(({ name, rounds }) => ({ name, samples: rounds[round], median: median(rounds[round]) }))
+      .toSorted((one, other) => one.median - other.median)
+      .at(0),
+  );
+  return {
+    names: found.filter((each) => each !== undefined).map(({ name }) => name),
+    rounds: found.map((each) => each?.samples),
+  };
+}

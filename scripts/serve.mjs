@@ -38,7 +38,8 @@ export function serve(folder, { host = '127.0.0.1', port = 0 } = {}) {
     server.once('error', reject);
     server.listen(port, host, () => {
       const name = host.includes(':') ? `[${host}]` : host;
-      resolve({ server, address: `http://${name}:${server.address().port}/` });
+      const bound = server.address();
+      resolve({ server, address: `http://${name}:${typeof bound === 'object' ? bound?.port : port}/` });
     });
   });
 }

@@ -6,8 +6,8 @@
  * `sudo -n`; elsewhere the command to type is said. Must not know: how the project is built.
  * Imports nothing but Node's own modules, because it is what brings all others.
  */
-import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { all, Failure, probe, root, run, step } from './process.mjs';
 import { hashOf, unlessDone } from './stamps.mjs';
@@ -18,13 +18,13 @@ const lowest_node = 20;
 /** `--locked` where nobody edits: a machine that only checks must not change Cargo.lock. */
 export const locked = process.env.CI ? ['--locked'] : [];
 
-/** Brings what a build needs; with `tests` also what only the tests need: rustfmt, clippy and a browser. */
+/** Brings what a build needs; with `tests` also what only the tests need: rustfmt, clippy and browsers. */
 export async function setUp({ tests = false } = {}) {
   checkNode();
   checkCargo();
   await all(
     npmPackages(),
-    systemPackages(tests ? [linker, wasm_clang, chromedriver, sqlite_shell] : [linker, wasm_clang]),
+    systemPackages(tests ? [linker, wasm_clang, chromedriver, firefox, sqlite_shell] : [linker, wasm_clang]),
     rustParts(tests).then(crates),
   );
 }
@@ -32,6 +32,52 @@ export async function setUp({ tests = false } = {}) {
 /** The driver that starts Chromium: the one that CHROMEDRIVER names, or the one in the PATH. */
 export const chromedriver_path = () =>
   process.env.CHROMEDRIVER ?? probe('sh', ['-c', 'command -v chromedriver']).stdout.trim();
+
+const geckodriver_version = '0.37.1';
+const geckodriver_folder = '.tools/geckodriver';
+
+/** The driver that starts Firefox: the one that GECKODRIVER names, or our own. */
+export const geckodriver_path = () => process.env.GECKODRIVER ?? join(root, geckodriver_folder, 'bin/geckodriver');
+
+/**
+ * The environment to start Firefox's driver in, or cargo before it. As root Firefox refuses a home that is
+ * another user's, such as one that a container was given.
+ */
+export function firefoxEnvironment() {
+  const environment = { GECKODRIVER: geckodriver_path() };
+  const home = homedir();
+  if (process.getuid?.() !== 0 || !existsSync(home) || statSync(home).uid === 0) return environment;
+  const own_home = join(root, '.tools/home');
+  mkdirSync(own_home, { recursive: true });
+  const { CARGO_HOME = join(home, '.cargo'), RUSTUP_HOME = join(home, '.rustup') } = process.env;
+  return { ...environment, HOME: own_home, CARGO_HOME, RUSTUP_HOME };
+}
+
+/** Builds the driver of Firefox, which Debian does not have, once; compiled quickly, since it only passes words on. */
+export async function buildGeckodriver() {
+  if (process.env.GECKODRIVER) return;
+  const args = ['install', 'geckodriver', '--version', `=${geckodriver_version}`, '--locked', '--force'];
+  const quickly = ['--debug', '--config', 'profile.dev.debug=false'];
+  await unlessDone({
+    stamp: '.tools/stamps/geckodriver',
+    hash: hashOf([], [...args, ...quickly].join()),
+    outputs: [`${geckodriver_folder}/bin/geckodriver`],
+    work: () =>
+      step('cargo install: geckodriver', (current) =>
+        run('cargo', [...args, ...quickly, '--root', join(root, geckodriver_folder)], { step: current }),
+      ),
+  });
+}
+
+/** Brings WebKitGTK for its tests where it can be had; where not, says so, and the tests say that they are left out. */
+export async function tryWebKitGtk() {
+  try {
+    await systemPackages([webkitgtk]);
+  } catch (error) {
+    if (!(error instanceof Failure)) throw error;
+    console.log(`WebKitGTK is not tested here. ${error.message}`);
+  }
+}
 
 function checkNode() {
   const version = process.versions.node;
@@ -103,6 +149,18 @@ const chromedriver = {
   what: 'Chromium and its driver',
   packages: ['chromium', 'chromium-driver'],
   works: () => chromedriver_path() !== '' && probe(chromedriver_path(), ['--version']).ok,
+};
+
+const firefox = {
+  what: 'Firefox',
+  packages: ['firefox-esr'],
+  works: () => probe('firefox', ['--version']).ok,
+};
+
+const webkitgtk = {
+  what: 'WebKitGTK, its driver and Xvfb',
+  packages: ['webkit2gtk-driver', 'xvfb'],
+  works: () => ['WebKitWebDriver', 'Xvfb'].every((name) => probe('sh', ['-c', `command -v ${name}`]).ok),
 };
 
 /** Reads closed stores in the tests, as somebody would who knows nothing of this project. */

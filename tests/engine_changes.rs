@@ -12,7 +12,7 @@ use chatstore::store::streams::{Delta, NewStream, StreamEnd};
 use chatstore::store::touched::Change;
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
 use chatstore::vfs::{MemoryStorage, OpenMode, Storage};
-use chatstore::{Engine, Options, Request};
+use chatstore::{Engine, Options, Outcome, Reply, Request};
 use clients::{Clients, add, code, list, new_session};
 
 fn sessions(ids: &[&str]) -> Change {
@@ -130,26 +130,18 @@ fn a_write_names_its_session_and_a_read_nothing() {
 }
 
 #[test]
-fn writes_that_share_a_commit_are_one_change_which_comes_before_their_replies() {
+fn writes_that_share_a_commit_are_one_change_and_so_are_those_until_it_is_asked_for() {
     let mut clients = watched();
-    let calls = [("s", "1"), ("t", "2"), ("s", "3")].map(|(session, id)| {
-        let call = clients.send(1, 0, add(session, id, "text"));
-        assert!(!clients.has_settled(call));
-        call
-    });
-    clients.engine.step(clients.now_ms);
-    let events = clients.engine.take();
-    let kinds: Vec<String> = events
-        .iter()
-        .map(|event| match event {
-            Event::Changed(change) => format!("{change:?}"),
-            Event::Reply { call, .. } => call.to_string(),
-            other => panic!("{other:?}"),
-        })
-        .collect();
-    let mut expected = vec![format!("{:?}", sessions(&["s", "t"]))];
-    expected.extend(calls.map(|call| call.to_string()));
-    assert_eq!(kinds, expected);
+    for (session, id) in [("s", "1"), ("t", "2"), ("s", "3")] {
+        clients.send(1, 0, add(session, id, "text"));
+    }
+    assert_eq!(told(&mut clients), [sessions(&["s", "t"])]);
+    for (session, id) in [("t", "4"), ("s", "5")] {
+        clients.send(1, 0, add(session, id, "text"));
+        clients.engine.step(clients.now_ms);
+    }
+    assert_eq!(clients.engine.take_changes(), Some(sessions(&["t", "s"])));
+    assert_eq!(clients.engine.take_changes(), None);
 }
 
 #[test]
@@ -358,6 +350,54 @@ fn after_a_failure_anything_may_have_changed() {
     // It is still watched.
     clients.call(0, add("s", "n", "text")).unwrap();
     assert_eq!(told(&mut clients), [sessions(&["s"])]);
+}
+
+#[test]
+fn a_file_that_is_opened_again_late_may_hold_anything() {
+    let disk = SimulatedDisk::new(3);
+    let mut clients = watched_on(disk.clone());
+    disk.fail(Script {
+        on: On::Sync,
+        path_ends_with: "",
+        after_calls: 0,
+        times: 1_000_000,
+        fault: Fault::LosesUnsynced,
+    });
+    let error = clients.call(0, add("s", "m", "text")).unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::Unknown), "{error}");
+    assert_eq!(told(&mut clients), [anything()]);
+    disk.mend();
+    // It may find the write of before.
+    clients.call(0, add("t", "n", "text")).unwrap();
+    assert_eq!(told(&mut clients), [anything()]);
+}
+
+#[test]
+fn a_session_that_a_transaction_is_about_to_remove_is_not_left_out() {
+    let mut clients = watched();
+    let begin = Request::TransactionBegin { lease_ms: 60_000.0 };
+    clients.send(1, 0, add("s", "m", "text"));
+    let begun = clients.send(1, 0, begin);
+    for _ in 0..2 {
+        clients.engine.step(clients.now_ms);
+    }
+    let scope = clients
+        .engine
+        .take()
+        .into_iter()
+        .find_map(|event| match event {
+            Event::Reply { call, result, .. } if call == begun => match result.unwrap().reply {
+                Reply::Scope(scope) => Some(scope),
+                other => panic!("expected a scope, got {other:?}"),
+            },
+            _ => None,
+        });
+    let delete = Request::SessionsDelete {
+        id: "s".into(),
+        permanent: true,
+    };
+    clients.send(1, scope.expect("it begins"), delete);
+    assert_eq!(told(&mut clients), [any_session()]);
 }
 
 #[test]

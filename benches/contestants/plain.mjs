@@ -86,6 +86,7 @@ const fields = `id, session_id AS sessionId, bot_id AS botId, role, content, sta
   output_tokens AS outputTokens, created_at AS createdAt, updated_at AS updatedAt`;
 
 const reads = {
+  content: 'SELECT content FROM messages WHERE id = ?',
   pageOfBot: `SELECT ${fields} FROM messages WHERE bot_id = ? ORDER BY created_at DESC`,
   pageOfSession: `SELECT ${fields} FROM messages WHERE session_id = ? ORDER BY seq DESC`,
   readSession: `SELECT ${fields} FROM messages WHERE session_id = ? ORDER BY seq`,
@@ -96,6 +97,35 @@ const reads = {
     FROM sessions s LEFT JOIN messages l ON l.seq = (SELECT max(seq) FROM messages WHERE session_id = s.id)
     ORDER BY s.updated_at DESC`,
 };
+
+const writes = {
+  addBot: 'INSERT INTO bots (id, name, model, created_at) VALUES (?, ?, ?, ?)',
+  addSession: 'INSERT INTO sessions (id, bot_id, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)',
+  insert: `INSERT INTO messages (id, session_id, bot_id, role, content, status, model, input_tokens, output_tokens, created_at, updated_at)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  touch: 'UPDATE sessions SET updated_at = ? WHERE id = ?',
+  append: 'UPDATE messages SET content = content || ? WHERE id = ?',
+  finish: `UPDATE messages SET status = 'complete' WHERE id = ?`,
+  update: 'UPDATE messages SET content = ?, updated_at = ? WHERE id = ?',
+  deleteBefore: 'DELETE FROM messages WHERE created_at < ?',
+};
+
+const insertValues = ({ id, sessionId, botId, role, content, status, model, usage, createdAt }) => [
+  id,
+  sessionId,
+  botId,
+  role,
+  content,
+  status ?? 'complete',
+  model ?? null,
+  usage?.inputTokens ?? null,
+  usage?.outputTokens ?? null,
+  createdAt,
+  createdAt,
+];
+
+/** The same statements, for a library that takes them from another thread and not through a driver. */
+export const plainSql = { tables, searches, reads, writes, insertValues };
 
 /** A store on a driver. `fresh` makes the tables; `searchable: false` leaves the search index out. */
 export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
@@ -109,26 +139,8 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
   };
   // As a literal: SQLite prepares a statement anew with each new value of a bound limit.
   const limited = (sql, limit) => statement(`${sql} LIMIT ${limit}`);
-  const insert = (message) => {
-    const { id, sessionId, botId, role, content, status, model, usage, createdAt } = message;
-    statement(
-      `INSERT INTO messages (id, session_id, bot_id, role, content, status, model, input_tokens, output_tokens, created_at, updated_at)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-    ).run(
-      id,
-      sessionId,
-      botId,
-      role,
-      content,
-      status ?? 'complete',
-      model ?? null,
-      usage?.inputTokens ?? null,
-      usage?.outputTokens ?? null,
-      createdAt,
-      createdAt,
-    );
-  };
-  const touch = (sessionId, at) => statement('UPDATE sessions SET updated_at = ? WHERE id = ?').run(at, sessionId);
+  const insert = (message) => statement(writes.insert).run(...insertValues(message));
+  const touch = (sessionId, at) => statement(writes.touch).run(at, sessionId);
   const write = (work) => {
     const transaction = driver.transaction(work);
     return driver.acknowledge === undefined
@@ -141,10 +153,8 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
           return result;
         };
   };
-  const append = write((token, id) =>
-    statement('UPDATE messages SET content = content || ? WHERE id = ?').run(token, id),
-  );
-  const finish = write((id) => statement(`UPDATE messages SET status = 'complete' WHERE id = ?`).run(id));
+  const append = write((token, id) => statement(writes.append).run(token, id));
+  const finish = write((id) => statement(writes.finish).run(id));
   const insertOne = write((message) => {
     insert(message);
     touch(message.sessionId, message.createdAt);
@@ -152,11 +162,11 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
   return {
     ranked: search.ranked,
     addBots: write((bots) => {
-      const add = statement('INSERT INTO bots (id, name, model, created_at) VALUES (?, ?, ?, ?)');
+      const add = statement(writes.addBot);
       for (const { id, name, model, createdAt } of bots) add.run(id, name, model, createdAt);
     }),
     addSessions: write((sessions) => {
-      const add = statement('INSERT INTO sessions (id, bot_id, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)');
+      const add = statement(writes.addSession);
       for (const { id, botId, title, createdAt } of sessions) add.run(id, botId, title, createdAt, createdAt);
     }),
     insert: insertOne,
@@ -172,10 +182,8 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
     pageOfSession: (sessionId, limit) => limited(reads.pageOfSession, limit).all(sessionId).toReversed(),
     readSession: (sessionId) => statement(reads.readSession).all(sessionId),
     listSessions: (limit) => limited(reads.listSessions, limit).all(),
-    update: write(({ id }, content) =>
-      statement('UPDATE messages SET content = ?, updated_at = ? WHERE id = ?').run(content, Date.now(), id),
-    ),
-    deleteBefore: write((before) => Number(statement('DELETE FROM messages WHERE created_at < ?').run(before).changes)),
+    update: write(({ id }, content) => statement(writes.update).run(content, Date.now(), id)),
+    deleteBefore: write((before) => Number(statement(writes.deleteBefore).run(before).changes)),
     search: (text, limit) => limited(search.page, limit).all(text),
     matches: (text) =>
       statement(search.matches)
@@ -187,7 +195,7 @@ export function plainStore(driver, { fresh, searchable, engine = 'fts5' }) {
         append: (token) => append(token, message.id),
         finish() {
           finish(message.id);
-          return statement('SELECT content FROM messages WHERE id = ?').all(message.id)[0].content;
+          return statement(reads.content).all(message.id)[0].content;
         },
       };
     },

@@ -1,12 +1,11 @@
 /**
- * The wasm core in a browser's worker: compiled while it comes, one instance of it a store.
+ * The wasm core in a browser's worker: one instance of it a store.
  *
- * Holds: where the wasm file lies, and that an instance which was thrown away reaches no file any more.
- * Must not know: what is called on an instance, or how files come to be open.
+ * Holds: that an instance which was thrown away reaches no file any more. Must not know: what is called on
+ * an instance, or how the core and its files come here.
  */
 
 import { createBindings, type Bindings } from '../../dist/wasm/bindings.js';
-import { ChatStoreError } from '../client/errors.js';
 import type { Durability, PoolOptions } from '../client/types.js';
 import type { CoreInstance } from '../host/core.js';
 
@@ -14,6 +13,8 @@ import type { CoreInstance } from '../host/core.js';
 export interface CoreFiles {
   named: Map<string, unknown>;
   spares: unknown[];
+  /** Room that is kept back for when there is no other. */
+  reserve: { bytes: number; hold(): boolean; release(): void };
 }
 
 export interface CoreOptions {
@@ -21,33 +22,6 @@ export interface CoreOptions {
   purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
   clientsMayReturn?: boolean | undefined;
-}
-
-let compiling: Promise<WebAssembly.Module> | undefined;
-
-/** The compiled core, loaded once a worker. A failure is not kept: the next call tries again. */
-export function loadCore(wasmUrl: string | undefined): Promise<WebAssembly.Module> {
-  compiling ??= compile(wasmUrl).catch((error: unknown) => {
-    compiling = undefined;
-    throw error;
-  });
-  return compiling;
-}
-
-/** What the browser keeps of compiled code it keeps for the address that it came from, as a stream. */
-async function compile(wasmUrl: string | undefined): Promise<WebAssembly.Module> {
-  const url = wasmUrl === undefined ? new URL('./wasm/chatstore_bg.wasm', import.meta.url) : new URL(wasmUrl);
-  try {
-    const response = await fetch(url, { credentials: 'same-origin' });
-    if (!response.ok) throw new Error(`the server answered ${String(response.status)}`);
-    const streams = response.headers.get('content-type')?.split(';')[0]?.trim() === 'application/wasm';
-    return await (streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
-  } catch (cause) {
-    const told = cause instanceof Error ? cause.message : String(cause);
-    throw new ChatStoreError('INTERNAL', `the wasm core of chatstore cannot be loaded from ${url.href}: ${told}`, {
-      cause,
-    });
-  }
 }
 
 /** A fresh set of bindings over an instance of its own. */

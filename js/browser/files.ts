@@ -14,14 +14,17 @@ import { DATABASE, ROOT_FOLDER } from './names.js';
 interface FileHandle {
   close(): void;
   getSize(): number;
+  truncate(size: number): void;
 }
 
 type FileEntry = FileSystemFileHandle & { createSyncAccessHandle(): Promise<FileHandle> };
 
 const SUFFIXES = ['', '-wal', '-journal'];
 const SPARE = /^spare-\d+$/;
+const RESERVE = 'reserve';
+const RESERVE_BYTES = 16 << 20;
 /** Files of other names that a replacement has at once, at most: new content, old content, and their logs. */
-const SPARES = 8;
+export const SPARES = 8;
 /** How long a browser may take to free the handles of a worker that has ended. */
 const FREE_WITHIN_MS = 15_000;
 const FIRST_DELAY_MS = 5;
@@ -78,10 +81,14 @@ export async function folderIn(
 /** The open files of one store. */
 export class StoreFiles implements CoreFiles {
   readonly named = new Map<string, FileHandle>();
-  readonly spares: FileHandle[] = [];
+  /** Those of {@link StoreFiles.openSpares} that the core has no use for just now. */
+  spares: FileHandle[] = [];
+  readonly reserve = { bytes: RESERVE_BYTES, hold: () => this.#hold(), release: () => this.#release() };
+  #reserve: FileHandle | undefined;
   readonly #folder: FileSystemDirectoryHandle;
   readonly #handles = new Set<FileHandle>();
-  #spares = 0;
+  readonly #spares: FileHandle[] = [];
+  #isClosed = false;
 
   private constructor(folder: FileSystemDirectoryHandle) {
     this.#folder = folder;
@@ -124,25 +131,78 @@ export class StoreFiles implements CoreFiles {
 
   /** Sees to it that there are files for other names. */
   async openSpares(): Promise<void> {
-    while (this.#spares < SPARES) {
-      const name = `spare-${String(this.#spares++)}`;
+    while (this.#spares.length < SPARES) {
       // oxlint-disable-next-line no-await-in-loop -- rare, and few
-      this.spares.push(await this.#openFile(this.#folder, name));
+      const handle = await this.#openFile(this.#folder, `spare-${String(this.#spares.length)}`);
+      this.#spares.push(handle);
+      this.spares.push(handle);
     }
   }
 
-  /** Removes what replacements of former leaders have left. */
-  async removeLeftovers(): Promise<void> {
+  /** All of them are free again: the core that had some is no more. */
+  freeSpares(): void {
+    this.spares = [...this.#spares];
+  }
+
+  /** Closes them. Chromium counts the room that a handle once had as taken until then. */
+  closeSpares(): void {
+    for (const handle of this.#spares) {
+      this.#handles.delete(handle);
+      handle.truncate(0);
+      handle.close();
+    }
+    this.#spares.length = 0;
+    this.spares.length = 0;
+  }
+
+  /** What can wait until the store is open: keeps room back, and removes what replacements of former leaders have left. */
+  async tidy(): Promise<void> {
+    await this.#openReserve();
+    this.#hold();
     for await (const name of this.#folder.keys()) {
-      if (SPARE.test(name) && this.#spares === 0) await this.#folder.removeEntry(name).catch(() => undefined);
+      if (SPARE.test(name) && this.#spares.length === 0) await this.#folder.removeEntry(name).catch(() => undefined);
     }
   }
 
   close(): void {
+    this.#isClosed = true;
     for (const handle of this.#handles) handle.close();
     this.#handles.clear();
     this.named.clear();
     this.spares.length = 0;
+    this.#spares.length = 0;
+    this.#reserve = undefined;
+  }
+
+  async #openReserve(): Promise<void> {
+    const handle = await this.#openFile(this.#folder, RESERVE);
+    if (this.#isClosed) handle.close();
+    else this.#reserve = handle;
+  }
+
+  /** The quota counts a file's size; that costs no more, since nothing is written. */
+  #hold(): boolean {
+    try {
+      if (this.#reserve === undefined) return false;
+      if (this.#reserve.getSize() < RESERVE_BYTES) this.#reserve.truncate(RESERVE_BYTES);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Chromium gives room back when a handle is closed; a new one comes as soon as it can be opened. */
+  #release(): void {
+    const handle = this.#reserve;
+    if (handle === undefined) return;
+    this.#reserve = undefined;
+    this.#handles.delete(handle);
+    try {
+      handle.truncate(0);
+    } finally {
+      handle.close();
+      this.#openReserve().catch(() => undefined);
+    }
   }
 
   async #openNamed(entry: FileSystemDirectoryHandle, folder: string): Promise<void> {

@@ -9,8 +9,8 @@
 import { Host } from '../host/host.js';
 import { isNewer, type Call } from '../host/protocol.js';
 import { serve, type Around } from '../host/serve.js';
-import { CoreFile, loadCore, type CoreOptions } from './core.js';
-import { StoreFiles } from './files.js';
+import { CoreFile, type CoreOptions } from './core.js';
+import { SPARES, StoreFiles } from './files.js';
 import type { Meeting } from './messages.js';
 import { clientChannel, folderIn, meetingChannel, pageLock } from './names.js';
 import { TabPort, WorkerPort } from './ports.js';
@@ -18,7 +18,7 @@ import { TabPort, WorkerPort } from './ports.js';
 /** What a leader is made of. */
 export interface LeaderOptions extends CoreOptions {
   path: string;
-  wasmUrl: string | undefined;
+  core: Promise<WebAssembly.Module>;
 }
 
 /** A host that clients of this page and of others reach. */
@@ -31,7 +31,7 @@ export interface Leader {
 
 /** A host on memory of its own, for one page. */
 export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
-  const core = new CoreFile(await loadCore(options.wasmUrl), options.path, undefined, {
+  const core = new CoreFile(await options.core, options.path, undefined, {
     ...coreOptions(options),
     durability: 'memory',
   });
@@ -60,7 +60,7 @@ export async function lead(folder: string, options: LeaderOptions, onNewer: () =
     serve(host, port, () => true, around);
   });
   tabs.listen(onNewer);
-  void files.removeLeftovers().catch(() => undefined);
+  void files.tidy().catch(() => undefined);
   return {
     connect: (port) => {
       serve(host, new WorkerPort(port), () => true, around);
@@ -85,9 +85,12 @@ const coreOptions = ({ durability, pool, purgeTrashAfterMs, clientsMayReturn }: 
 async function openHost(folder: string, options: LeaderOptions): Promise<[StoreFiles, Host]> {
   const files = await StoreFiles.open(folder);
   try {
-    const core = new CoreFile(await loadCore(options.wasmUrl), options.path, files, coreOptions(options));
+    const core = new CoreFile(await options.core, options.path, files, coreOptions(options));
     const host = new Host({
-      openInstance: () => core.open(),
+      openInstance: () => {
+        files.freeSpares();
+        return core.open();
+      },
       discardInstance: () => {
         core.discard();
       },
@@ -127,6 +130,8 @@ function aroundReplacement(files: StoreFiles): Around {
       if (!isLast(call)) return;
       for (const folder of kept) files.closeOther(folder);
       kept.clear();
+      // The core may still have some in use where a replacement has failed.
+      if (files.spares.length === SPARES) files.closeSpares();
     },
   };
 }

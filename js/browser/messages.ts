@@ -17,7 +17,6 @@ export interface Start {
   path: string;
   /** The lock that the worker holds for as long as it lives. */
   lock: string;
-  wasmUrl: string | undefined;
   durability?: Durability | undefined;
   purgeTrashAfterMs?: number | undefined;
   pool?: PoolOptions | undefined;
@@ -28,11 +27,17 @@ export interface Salvage {
   t: 'salvage';
   from: string;
   to: string;
-  wasmUrl: string | undefined;
 }
 
 /** From a page to its worker. */
-export type ToWorker = Start | Salvage | { t: 'connect'; port: MessagePort } | { t: 'close' };
+export type ToWorker =
+  | Start
+  | Salvage
+  /** The compiled core, or why there is none. */
+  | { t: 'core'; module?: WebAssembly.Module; error?: PlainError }
+  /** A client of this page; where another tab leads, it is told to look there. */
+  | { t: 'connect'; port: MessagePort }
+  | { t: 'close' };
 
 /** From a worker to its page. `leads` and `follows` may take turns; after `failed` and `closed` nothing comes. */
 export type FromWorker =

@@ -175,12 +175,7 @@ export class ChatStore extends ClientStore {
     }
     expectFree('to', to, stores);
     return whileClosed(name, async () => {
-      const report = await salvageInWorker(workerUrl, {
-        t: 'salvage',
-        from,
-        to: into,
-        wasmUrl: wasmUrl === undefined ? undefined : String(wasmUrl),
-      });
+      const report = await salvageInWorker({ wasmUrl, workerUrl }, { t: 'salvage', from, to: into });
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
       return { ...(JSON.parse(report) as Omit<SalvageReport, 'path'>), path: to };
     });

@@ -35,9 +35,6 @@ const LAST_DELAY_MS = 50;
 
 const places = new Map<string, Place>();
 
-const absolute = (url: string | URL | undefined): string | undefined =>
-  url === undefined ? undefined : new URL(url, globalThis.location?.href).href;
-
 export class Place implements Connector {
   readonly lostCode = 'LEADER_UNRESPONSIVE';
   readonly ownerName = 'the tab that leads the store';
@@ -147,20 +144,20 @@ export class Place implements Connector {
     }
     if (signal.aborted) return undefined;
     const worker = this.#work();
-    while (worker.standing === 'starting' && !signal.aborted) {
-      // oxlint-disable-next-line no-await-in-loop -- until it stands
-      await this.#change();
-    }
-    if (signal.aborted) return undefined;
+    const own = await worker.connect(events, name);
     if (worker.failure !== undefined) throw worker.failure;
-    if (worker.standing === 'leads') {
+    if (own !== undefined) {
+      while (worker.standing === 'starting') {
+        // oxlint-disable-next-line no-await-in-loop -- it says so by another channel, at the same time
+        await this.#change();
+      }
       this.role = 'owner';
       if (worker.reason !== undefined) {
         events.notice('ephemeral', `what is stored is gone when this page is closed: ${worker.reason}`);
       }
-      return worker.connect(events, name);
+      return own;
     }
-    if (worker.standing !== 'follows' || this.#folder === undefined) return undefined;
+    if (signal.aborted || worker.standing !== 'follows' || this.#folder === undefined) return undefined;
     this.#awaiting++;
     try {
       const connection = await this.#knock(worker, this.#folder, events, name, signal);
@@ -185,13 +182,12 @@ export class Place implements Connector {
     }
     const { durability, pool, purgeTrashAfterMs, wasmUrl, workerUrl } = this.#options;
     const worker = new StoreWorker(
-      workerUrl,
+      { wasmUrl, workerUrl },
       {
         t: 'start',
         folder: this.#folder,
         path: this.path,
         lock: workerLock(this.#folder ?? MEMORY, randomName()),
-        wasmUrl: absolute(wasmUrl),
         durability,
         pool,
         purgeTrashAfterMs,

@@ -81,6 +81,8 @@ function transferable(messages: Message[]): Transferable[] {
 
 /** Between a page and its worker. */
 export class WorkerPort extends GatheringPort {
+  /** Several tabs are several turns, however each of them gathers. */
+  readonly gathers = true;
   readonly #port: MessagePort;
 
   constructor(port: MessagePort) {

@@ -6,9 +6,9 @@
  * served.
  */
 
-import { toPlain } from '../client/errors.js';
+import { fromPlain, toPlain } from '../client/errors.js';
 import { toError } from '../host/core.js';
-import { bindCore, loadCore } from './core.js';
+import { bindCore } from './core.js';
 import { StoreFiles, whyNoFiles } from './files.js';
 import { lead, leadInMemory, type Leader } from './leader.js';
 import type { FromWorker, Salvage, Start, ToWorker } from './messages.js';
@@ -24,7 +24,20 @@ interface WorkerScope {
 const scope = globalThis as unknown as WorkerScope;
 /** Aborted when the page wants no more of this worker. */
 const over = new AbortController();
+/** The compiled core, which the page loads meanwhile. */
+const core = new Promise<WebAssembly.Module>((resolve, reject) => {
+  scope.addEventListener('message', ({ data }) => {
+    if (data.t !== 'core') return;
+    if (data.module !== undefined) resolve(data.module);
+    else if (data.error !== undefined) reject(fromPlain(data.error));
+  });
+});
+// Whoever needs it hears of a failure.
+core.catch(() => undefined);
 let leader: Leader | undefined;
+/** Clients that have come before it is known who leads. */
+const early: MessagePort[] = [];
+let standing: 'starting' | 'leads' | 'follows' = 'starting';
 /** Ends the time of the leader, and with it its hold on the lock. */
 let stepDown: (() => void) | undefined;
 
@@ -37,8 +50,6 @@ const failed = (error: unknown): void => {
 };
 
 async function start(options: Start): Promise<void> {
-  // Also where another tab leads: this one may have to take its place. Whoever needs it hears of a failure.
-  loadCore(options.wasmUrl).catch(() => undefined);
   if (typeof navigator.locks !== 'undefined') {
     // The page has it granted when this worker is no more.
     void navigator.locks.request(options.lock, () => {
@@ -49,7 +60,7 @@ async function start(options: Start): Promise<void> {
   const { folder } = options;
   const reason = folder === undefined ? '' : await whyNoFiles();
   if (folder === undefined || reason !== undefined) {
-    leader = await leadInMemory(options);
+    leads(await leadInMemory({ ...options, core }));
     tell({ t: 'leads', ephemeral: true, ...(reason === undefined || reason === '' ? {} : { reason }) });
     return;
   }
@@ -62,6 +73,7 @@ async function start(options: Start): Promise<void> {
   let clientsMayReturn = !led;
   while (!over.signal.aborted) {
     tell({ t: 'follows' });
+    follows();
     // oxlint-disable-next-line no-await-in-loop, no-loop-func -- one term after the other
     await navigator.locks.request(lock, { signal: over.signal }, () =>
       leadFor(folder, { ...options, clientsMayReturn }),
@@ -75,17 +87,34 @@ async function leadFor(folder: string, options: Start & { clientsMayReturn?: boo
   const ended = new Promise<void>((resolve) => {
     stepDown = resolve;
   });
-  const current = await lead(folder, options, () => {
+  const current = await lead(folder, { ...options, core }, () => {
     void current
       .close()
       .catch(() => undefined)
       .finally(() => stepDown?.());
-    leader = undefined;
+    follows();
   });
-  leader = current;
   tell({ t: 'leads', ephemeral: false });
+  leads(current);
   await ended;
 }
+
+function leads(current: Leader): void {
+  leader = current;
+  standing = 'leads';
+  for (const port of early.splice(0)) current.connect(port);
+}
+
+function follows(): void {
+  leader = undefined;
+  standing = 'follows';
+  for (const port of early.splice(0)) sendElsewhere(port);
+}
+
+/** The client's page is told who leads, or is told soon. */
+const sendElsewhere = (port: MessagePort): void => {
+  port.postMessage({ t: 'bye' });
+};
 
 async function close(): Promise<void> {
   over.abort();
@@ -99,8 +128,8 @@ async function close(): Promise<void> {
   }
 }
 
-async function salvage({ from, to, wasmUrl }: Salvage): Promise<void> {
-  const module = await loadCore(wasmUrl);
+async function salvage({ from, to }: Salvage): Promise<void> {
+  const module = await core;
   const files = await StoreFiles.open(from);
   try {
     await files.openOther(to);
@@ -118,15 +147,17 @@ scope.addEventListener('message', ({ data }) => {
       });
       break;
     case 'connect':
-      // Where this worker leads no more, its page is told so, and looks elsewhere.
-      if (leader === undefined) data.port.postMessage({ t: 'bye' });
-      else leader.connect(data.port);
+      if (leader !== undefined) leader.connect(data.port);
+      else if (standing === 'starting') early.push(data.port);
+      else sendElsewhere(data.port);
       break;
     case 'close':
       void close();
       break;
     case 'salvage':
       salvage(data).catch(failed);
+      break;
+    case 'core':
       break;
   }
 });

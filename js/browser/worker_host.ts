@@ -6,20 +6,40 @@
  */
 
 import { introduce } from '../client/connection.js';
-import { ChatStoreError, fromPlain } from '../client/errors.js';
+import { ChatStoreError, fromPlain, toPlain } from '../client/errors.js';
+import { toError } from '../host/core.js';
 import type { Connection, ConnectionEvents } from '../host/protocol.js';
+import { loadCore } from './load.js';
 import type { FromWorker, Salvage, Start, ToWorker } from './messages.js';
 import { WorkerPort } from './ports.js';
 
 /** A worker that closes its files; one that does not come to it is ended all the same. */
 const CLOSE_WITHIN_MS = 10_000;
 
-/** Starts the worker's script. */
-export function startWorker(workerUrl: string | URL | undefined): Worker {
+/** Where the assets of the package are, if not beside its script. */
+export interface Assets {
+  wasmUrl?: string | URL | undefined;
+  workerUrl?: string | URL | undefined;
+}
+
+async function giveCore(worker: Worker, core: Promise<WebAssembly.Module>): Promise<void> {
+  const message = await core.then(
+    (module): ToWorker => ({ t: 'core', module }),
+    (error: unknown): ToWorker => ({ t: 'core', error: toPlain(toError(error)) }),
+  );
+  worker.postMessage(message);
+}
+
+/** Starts the worker's script and gives it the core, which is loaded meanwhile. */
+function startWorker({ wasmUrl, workerUrl }: Assets): Worker {
+  const core = loadCore(wasmUrl);
   // Bundlers know this form, and bring the script along.
-  return workerUrl === undefined
-    ? new Worker(new URL('./browser_worker.js', import.meta.url), { type: 'module', name: 'chatstore' })
-    : new Worker(workerUrl, { type: 'module', name: 'chatstore' });
+  const worker =
+    workerUrl === undefined
+      ? new Worker(new URL('./browser_worker.js', import.meta.url), { type: 'module', name: 'chatstore' })
+      : new Worker(workerUrl, { type: 'module', name: 'chatstore' });
+  void giveCore(worker, core);
+  return worker;
 }
 
 const workerError = (event: ErrorEvent): ChatStoreError =>
@@ -41,9 +61,9 @@ export class StoreWorker {
   #closed: (() => void) | undefined;
 
   /** `onChange` is called whenever `standing` has changed. */
-  constructor(workerUrl: string | URL | undefined, start: Start, onChange: () => void) {
+  constructor(assets: Assets, start: Start, onChange: () => void) {
     this.#onChange = onChange;
-    this.#worker = startWorker(workerUrl);
+    this.#worker = startWorker(assets);
     this.#worker.addEventListener('message', (event: MessageEvent<FromWorker>) => {
       this.#hear(event.data, start.lock);
     });
@@ -58,9 +78,9 @@ export class StoreWorker {
     return this.#failure;
   }
 
-  /** A channel into it; undefined where it has ended, or leads no more. */
+  /** A channel into it, once it leads; undefined where it does not, or has ended. */
   async connect(events: ConnectionEvents, name: string): Promise<Connection | undefined> {
-    if (this.standing !== 'leads') return undefined;
+    if (this.standing === 'follows' || this.standing === 'ended') return undefined;
     const { port1, port2 } = new MessageChannel();
     const port = new WorkerPort(port1);
     this.#tell({ t: 'connect', port: port2 }, [port2]);
@@ -151,8 +171,8 @@ export class StoreWorker {
 }
 
 /** Has a worker save what is left of a damaged store; gives its report. */
-export function salvageInWorker(workerUrl: string | URL | undefined, job: Salvage): Promise<string> {
-  const worker = startWorker(workerUrl);
+export function salvageInWorker(assets: Assets, job: Salvage): Promise<string> {
+  const worker = startWorker(assets);
   return new Promise<string>((resolve, reject) => {
     worker.addEventListener('message', ({ data }: MessageEvent<FromWorker>) => {
       if (data.t === 'salvaged') resolve(data.report);

@@ -7,9 +7,6 @@
 
 import type { StoreChange } from './types.js';
 
-/** Sessions that are named in a change; where more changed, any may have. */
-const NAMED = 64;
-
 /** The change of which nobody can tell the extent. */
 export const anything = (): StoreChange => ({ sessions: null, streaming: [], bots: true });
 
@@ -19,7 +16,6 @@ export function merged(one: StoreChange, two: StoreChange): StoreChange {
   if (one.sessions === null || two.sessions === null) return { sessions: null, streaming: [], bots };
   const sessions = new Set([...one.sessions, ...two.sessions]);
   const streaming = new Set([...one.streaming, ...two.streaming].filter((id) => !sessions.has(id)));
-  if (sessions.size + streaming.size > NAMED) return { sessions: null, streaming: [], bots };
   return { sessions: [...sessions], streaming: [...streaming], bots };
 }
 

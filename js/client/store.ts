@@ -152,6 +152,7 @@ export abstract class ChatStore extends Verbs {
    * together. One that names nothing (`sessions: null`) comes where too much has changed to be named, and
    * where the process that owns the file was lost, since something may have been missed.
    *
+   * What is read after subscribing already shows what was committed before the owner of the file knew of it.
    * Gives a function that ends it. After `close` nothing is told. What a listener throws does not disturb the
    * others: it is thrown again by itself, as an uncaught exception. In Node a subscription does not keep the
    * process alive.

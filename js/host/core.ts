@@ -7,7 +7,7 @@
 import { ChatStoreError, fromPlain, isPlainError, type PlainError } from '../client/errors.js';
 import type { StoreChange } from '../client/types.js';
 
-/** Is told what has happened in the core, within `take`, and must not call the core meanwhile. */
+/** Is told what has happened in the core, within `take` and `takeChanges`, and must not call the core meanwhile. */
 export interface CoreSink {
   /** The bytes are the core's own, and theirs again when this returns. */
   replied(call: number, reply: Uint8Array): void;
@@ -80,6 +80,8 @@ export interface CoreInstance {
   /** Does what is due; gives when to be called again, undefined: not before the next submit. */
   step(nowMs: number): number | undefined;
   take(sink: CoreSink): void;
+  /** As `take`, for what was committed, where anybody watches. */
+  takeChanges(sink: CoreSink): void;
   close(): void;
   free(): void;
 }

@@ -10,7 +10,7 @@
 import { MAX_TIMEOUT_MS } from '../client/caller.js';
 import { ChatStoreError, isPlainError, withCall } from '../client/errors.js';
 import { readCount, readTextAnywhere } from '../client/rows.js';
-import { anything, merged } from '../client/changes.js';
+import { anything } from '../client/changes.js';
 import type { StoreChange } from '../client/types.js';
 import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
 import type { Call, Connection, ConnectionEvents } from './protocol.js';
@@ -74,8 +74,6 @@ export class Host {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #timerMs = Infinity;
   #isWatched = false;
-  /** What was committed and not told yet. */
-  #change: StoreChange | undefined;
   #changeTimer: ReturnType<typeof setTimeout> | undefined;
   #toldMs = -Infinity;
   /** When the event loop was known to have turned. */
@@ -94,9 +92,10 @@ export class Host {
 
   /**
    * Takes a client in. `remote` is one that can be lost, or can lose this host, without the other:
-   * its calls are gathered for the whole turn of the event loop, since each comes by itself.
+   * its calls are gathered for the whole turn of the event loop, since each comes by itself; unless they
+   * are `gathered` already.
    */
-  connect(events: ConnectionEvents, name: string, options: { remote?: boolean } = {}): Connection {
+  connect(events: ConnectionEvents, name: string, options: { remote?: boolean; gathered?: boolean } = {}): Connection {
     this.#checkOpen();
     const number = ++this.#lastSeat;
     const seat: Seat = {
@@ -104,6 +103,7 @@ export class Host {
       name,
       events,
       here: options.remote !== true,
+      gathered: options.gathered === true,
       held: false,
       watches: false,
       scopes: new Map(),
@@ -335,7 +335,7 @@ export class Host {
 
   /** Has the core stepped once for all that is submitted until then. */
   #plan(seat: Seat): void {
-    if (seat.here && !this.#isTurnDue()) {
+    if (seat.gathered || (seat.here && !this.#isTurnDue())) {
       if (this.#planned === 'now') return;
       this.#planned = 'now';
       // Cheaper than queueMicrotask, which makes a resource for each in Node.
@@ -383,6 +383,7 @@ export class Host {
     let nextMs: number | undefined;
     this.#guarded((instance) => {
       nextMs = instance.step(performance.now());
+      this.#takeChanges(instance);
       instance.take(this.#events);
     });
     const events = this.#events.take();
@@ -401,7 +402,7 @@ export class Host {
     if ('notice' in event) {
       for (const seat of this.#seats.values()) seat.events.notice(event.notice, event.message);
     } else if ('change' in event) {
-      this.#changed(event.change);
+      this.#tellChange(event.change);
     } else if ('lost' in event) {
       const seat = this.#seats.get(event.client);
       seat?.scopes.delete(event.scope);
@@ -416,28 +417,26 @@ export class Host {
     }
   }
 
-  /** Tells of a change at once where the last one is some time ago, else together with those that follow. */
-  #changed(change: StoreChange): void {
-    this.#change = this.#change === undefined ? change : merged(this.#change, change);
-    if (this.#changeTimer !== undefined) return;
+  /** Asks for changes at once where the last one is some time ago, else later, for all that come until then. */
+  #takeChanges(instance: CoreInstance): void {
+    if (!this.#isWatched || this.#changeTimer !== undefined) return;
     const waitMs = this.#toldMs + BETWEEN_CHANGES_MS - performance.now();
     if (waitMs <= 0) {
-      this.#tellChange();
+      instance.takeChanges(this.#events);
       return;
     }
-    this.#changeTimer = setTimeout(this.#tellChange, waitMs);
+    this.#changeTimer = setTimeout(() => {
+      this.#changeTimer = undefined;
+      this.#step();
+    }, waitMs);
     // Whoever waits for a change keeps the process alive by something else.
     if (typeof this.#changeTimer === 'object') this.#changeTimer.unref();
   }
 
-  readonly #tellChange = (): void => {
-    this.#changeTimer = undefined;
-    const change = this.#change;
-    if (change === undefined) return;
-    this.#change = undefined;
+  #tellChange(change: StoreChange): void {
     this.#toldMs = performance.now();
     for (const seat of this.#seats.values()) if (seat.watches) seat.events.changed(change);
-  };
+  }
 
   #answer(waiting: Waiting, reply: Uint8Array | undefined, error: ChatStoreError | undefined): void {
     const { seat, call } = waiting;
@@ -508,7 +507,7 @@ export class Host {
     this.#endScopes(error, [...this.#seats.values()]);
     for (const each of waiting) this.#sendAgain(each, error, mayHaveRun);
     // It may have committed what it did not tell any more.
-    if (this.#isWatched) this.#changed(anything());
+    if (this.#isWatched) this.#tellChange(anything());
   }
 
   #sendAgain(waiting: Waiting, error: ChatStoreError, mayHaveRun: boolean): void {
@@ -555,6 +554,8 @@ interface Seat {
   events: ConnectionEvents;
   /** In this thread: it neither loses the host nor is lost by it. */
   here: boolean;
+  /** Its calls come together: nothing is won by waiting for more. */
+  gathered: boolean;
   held: boolean;
   /** It wants to be told of changes. */
   watches: boolean;

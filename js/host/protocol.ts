@@ -103,6 +103,8 @@ export interface ConnectionEvents {
 
 /** A two-way channel of whole messages: a socket, a worker, a tab. */
 export interface Port {
+  /** What the other side says in one turn of its event loop comes in one turn of this one. */
+  readonly gathers?: boolean;
   post(message: ToHost | FromHost): void;
   /** Says what to do with messages and with the end of the channel; once. An error says why it ended. */
   listen(onMessage: (message: unknown) => void, onClose: (error?: ChatStoreError) => void): void;

@@ -88,7 +88,7 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome, around?: Aro
         },
       },
       hello.name,
-      { remote: true },
+      { remote: true, gathered: port.gathers === true },
     );
     port.post({ t: 'welcome' });
   };

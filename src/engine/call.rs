@@ -5,7 +5,6 @@ use super::request::Request;
 use crate::error::{Error, Result};
 use crate::model::{Message, MessageRef};
 use crate::pack;
-use crate::store::touched::Change;
 
 /// Takes in the messages that a call gives, one by one, in the form that its host wants them in.
 pub trait Collect: Default {
@@ -183,9 +182,6 @@ pub enum Event<C> {
         /// Why.
         error: Error,
     },
-    /// What was committed since such an event was given last. It comes before the replies of the calls
-    /// that did it.
-    Changed(Change),
     /// Something that whoever runs the store would want to know.
     Notice {
         /// `reopened`, `corrupt`, …

@@ -64,8 +64,8 @@ impl Changes {
 }
 
 impl<C: Collect> Engine<C> {
-    /// Whether anybody wants to be told of changes, by [`Event::Changed`](super::Event::Changed); at
-    /// first nobody does. From now on none is left out.
+    /// Whether anybody wants to be told of changes, by [`take_changes`](Self::take_changes); at first
+    /// nobody does. From now on none is left out.
     pub fn watch(&mut self, on: bool) {
         *self.file.changes.noted() = Noted {
             is_watched: on,
@@ -82,16 +82,16 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    /// What was committed since the last time, where it changed anything.
-    pub(super) fn changed(&mut self) -> Option<Change> {
+    /// What was committed since the last time, where anybody watches, and where it changed anything. To be
+    /// asked before [`take`](Self::take) by who tells of changes before replies; how often does not matter.
+    pub fn take_changes(&mut self) -> Option<Change> {
         let touched = std::mem::take(&mut self.file.changes.noted().committed);
         if touched.is_empty() {
             return None;
         }
-        let named = match &self.connections {
-            Some(connections) => touched.by_ids(&connections.reader),
-            None => Ok(Change::default()),
-        };
+        // The writer still has the pages in its memory, where another connection would read them again. What
+        // a transaction has not committed yet does not matter: an id stays the same.
+        let named = self.writer().and_then(|writer| touched.by_ids(writer));
         // Where it cannot be read, it may be anything.
         Some(self.vouch(named).unwrap_or(Change {
             bots: true,

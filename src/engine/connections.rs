@@ -1,8 +1,9 @@
 //! The connections of one file: how they are opened, and what is settled before and after.
 //!
-//! One connection writes, one reads, one runs the caller's own SQL; those of the pool are opened as
-//! they are wanted. Nothing here knows of calls.
+//! One connection writes, one reads; the one that runs the caller's own SQL, and those of the pool, are
+//! opened as they are wanted. Nothing here knows of calls.
 
+use std::cell::OnceCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -38,11 +39,11 @@ pub(super) struct File {
     read_deadline: ReadDeadline,
 }
 
-/// The connections that are always open.
+/// The connections that belong to no snapshot.
 pub(super) struct Connections {
     pub(super) writer: Connection,
     pub(super) reader: Connection,
-    pub(super) query: Connection,
+    query: OnceCell<Connection>,
 }
 
 impl File {
@@ -117,12 +118,10 @@ impl File {
         // When to checkpoint is for the engine to say: not in the middle of somebody's write.
         writer.pragma_update(None, "wal_autocheckpoint", 0)?;
         let reader = self.open_reader(READER_CACHE_KIB)?;
-        let mut query = self.open_reader(QUERY_CACHE_KIB)?;
-        query::restrict(&mut query)?;
         Ok(Connections {
             writer,
             reader,
-            query,
+            query: OnceCell::new(),
         })
     }
 
@@ -227,6 +226,23 @@ fn flush_failed(error: rsqlite_vfs::VfsError) -> Error {
 }
 
 impl Connections {
+    /// All that are open.
+    pub(super) fn all(&self) -> impl Iterator<Item = &Connection> {
+        [&self.writer, &self.reader]
+            .into_iter()
+            .chain(self.query.get())
+    }
+
+    /// The one for the caller's own SQL.
+    pub(super) fn query(&self, file: &File) -> Result<&Connection> {
+        if let Some(query) = self.query.get() {
+            return Ok(query);
+        }
+        let mut query = file.open_reader(QUERY_CACHE_KIB)?;
+        query::restrict(&mut query)?;
+        Ok(self.query.get_or_init(|| query))
+    }
+
     /// Frames in the log and how many of them are in the file already.
     pub(super) fn log_frames(&self) -> Result<(i64, i64)> {
         self.checkpoint_pragma("PRAGMA wal_checkpoint(NOOP)")

@@ -35,6 +35,7 @@ impl<C: Collect> Engine<C> {
             }
             waiting.extend(self.queue.pop_front());
         }
+        self.free_pages_where_tight();
         self.idle.note_write();
         let (mut together, mut reopened) = (true, 0);
         while !waiting.is_empty() {

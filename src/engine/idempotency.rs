@@ -22,6 +22,7 @@ impl<C: Collect> Engine<C> {
         operation: Option<(&Operation, i64)>,
         visit: &mut dyn FnMut(&MessageRef<'_>),
     ) -> Result<Reply> {
+        self.expect_room(&request)?;
         let writer = self.context()?;
         if !self.epoch_is_written {
             schema::write_epoch(writer.connection, self.info.epoch)?;

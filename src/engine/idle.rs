@@ -163,7 +163,7 @@ impl<C: Collect> Engine<C> {
 
     /// Gives whether there is more to index. A failure ends it until the next write: a search
     /// catches up by itself.
-    fn index_some(&mut self) -> Result<bool> {
+    pub(super) fn index_some(&mut self) -> Result<bool> {
         // What has come of replies under way waits for a search that asks for it.
         if !search::is_behind(&self.connections()?.reader)? {
             return Ok(false);
@@ -193,7 +193,7 @@ impl<C: Collect> Engine<C> {
         let Ok((all, moved)) = connections.log_frames() else {
             return;
         };
-        if all - moved >= LOG_FRAMES {
+        if all - moved >= self.log_frames() {
             self.checkpoint();
         }
         if all >= LOG_FRAMES_MAX
@@ -204,6 +204,14 @@ impl<C: Collect> Engine<C> {
                 "the snapshot kept the log from being emptied until it had grown too long; read faster, or less at once",
             );
             self.lose_snapshot(now_ms, oldest, error);
+        }
+    }
+
+    /// Where room is kept back, the log has to fit in it several times.
+    fn log_frames(&self) -> i64 {
+        match self.file.storage.reserve_bytes() {
+            0 => LOG_FRAMES,
+            bytes => i64::try_from(bytes / 4 / 4096).unwrap_or(LOG_FRAMES),
         }
     }
 

@@ -115,6 +115,8 @@ pub struct Engine<C = Vec<Message>> {
     refuses_writes: Option<Error>,
     /// Whether a page that does not match its checksum was damaged, and not written by a stranger.
     is_trusted: bool,
+    /// The room was used up, and what was kept back of it was given away.
+    is_tight: bool,
     /// New content for the whole store, on its way.
     incoming: Option<Incoming>,
     idle: Idle,
@@ -178,6 +180,7 @@ impl<C: Collect> Engine<C> {
             retries,
             refuses_writes: None,
             is_trusted,
+            is_tight: false,
             incoming: None,
             idle: Idle::new(purge_trash_after_ms),
             counters: Counters::default(),
@@ -284,12 +287,9 @@ impl<C: Collect> Engine<C> {
         next_ms.is_finite().then_some(next_ms)
     }
 
-    /// What happened since the last time, in order; first what has changed, where anybody
-    /// [watches](Self::watch).
+    /// What happened since the last time, in order.
     pub fn take(&mut self) -> Vec<Event<C>> {
-        let mut events: Vec<_> = self.changed().map(Event::Changed).into_iter().collect();
-        events.append(&mut self.events);
-        events
+        std::mem::take(&mut self.events)
     }
 
     /// Takes a call that waits out of its queue. One that was run, or is running, is left alone.

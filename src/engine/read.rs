@@ -35,7 +35,7 @@ impl<C: Collect> Engine<C> {
         };
         let result = self.file.within(timeout_ms, || {
             if let Request::Query { .. } = request {
-                return request.read(&connections.query, visit);
+                return request.read(connections.query(&self.file)?, visit);
             }
             let reader = &connections.reader;
             // One snapshot for all statements of the call. Its end is ready before it begins: a reader that

@@ -5,11 +5,15 @@ use rusqlite::ffi;
 
 use super::Engine;
 use super::call::{Collect, Event};
+use super::request::Request;
 use super::scopes::{snapshot_lost, transaction_lost};
 use crate::error::{Code, Error, Outcome, Result};
+use crate::store::value;
 
 /// How often the file is opened again after a failure before giving up.
 const REOPENINGS: u32 = 3;
+/// Pages of the file that have to be free for something to be written where there is no other room: 1 MiB.
+const FREE_PAGES: i64 = 256;
 
 impl<C: Collect> Engine<C> {
     /// Closes everything and opens the file again, as a new owner would. What was written and not
@@ -59,14 +63,39 @@ impl<C: Collect> Engine<C> {
         result
     }
 
-    /// On a full disk, moves what is in the log into the file: the log begins anew in the room that it
-    /// has, so that something can still be deleted.
+    /// On a full disk, moves what is in the log into the file, for which it may need what was kept back: the
+    /// log begins anew in the room that it has, so that something can still be deleted.
     pub(super) fn make_room_after(&mut self, error: &Error) {
         if error.code() == Code::DiskFull
             && let Some(connections) = &self.connections
         {
+            self.file.storage.release_reserve();
+            self.is_tight = true;
             let _ = connections.checkpoint();
         }
+    }
+
+    /// The texts of deleted messages stand in the file until the search index does not need them any more.
+    pub(super) fn free_pages_where_tight(&mut self) {
+        while self.is_tight && self.index_some().unwrap_or(false) {
+            self.checkpoint();
+        }
+    }
+
+    /// Where nothing is kept back any more, only that may be written which the file has pages for: what
+    /// else the log could still take would fit in the file no more, and then nothing could be deleted.
+    pub(super) fn expect_room(&self, request: &Request<'_>) -> Result<()> {
+        if !self.is_tight || request.deletes() || self.file.storage.hold_reserve() {
+            return Ok(());
+        }
+        let free: Option<i64> = value(self.writer()?, "PRAGMA freelist_count", [])?;
+        if free.unwrap_or_default() >= FREE_PAGES {
+            return Ok(());
+        }
+        Err(Error::new(
+            Code::DiskFull,
+            "the room is used up: delete something for good, or see to it that there is more room",
+        ))
     }
 
     /// What became of writes that were not acknowledged when the file was opened again: nothing is

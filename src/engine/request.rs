@@ -310,6 +310,20 @@ impl Request<'_> {
             )
     }
 
+    /// Whether the call takes no more room in the end than before, or hardly any.
+    pub(super) fn deletes(&self) -> bool {
+        matches!(
+            self,
+            Self::BotsDelete { .. }
+                | Self::SessionsDelete { .. }
+                | Self::SessionsPurge { .. }
+                | Self::MessagesDelete { .. }
+                | Self::MessagesDeleteWhere { .. }
+                | Self::MessagesEndOf { .. }
+                | Self::SearchIndex { .. }
+        )
+    }
+
     /// Runs a call that changes the store.
     pub(super) fn write(
         self,

@@ -4,6 +4,7 @@ use rusqlite::ffi;
 use rusqlite::types::Value;
 
 use super::call::Collect;
+use super::connections::Connections;
 use super::{Engine, Table};
 use crate::vfs::Connection;
 
@@ -22,10 +23,7 @@ impl<C: Collect> Engine<C> {
     /// The figures: one row, a column each. Sizes are in bytes, times in milliseconds.
     pub fn stats(&self) -> Table {
         let pool = self.pool.figures();
-        let always = self
-            .connections
-            .iter()
-            .flat_map(|open| [&open.writer, &open.reader, &open.query]);
+        let always = self.connections.iter().flat_map(Connections::all);
         let snapshots = self.scopes.snapshots.values().map(|open| &open.connection);
         let memory: Vec<i64> = always
             .chain(snapshots)

@@ -102,8 +102,7 @@ impl<C: Collect> Engine<C> {
     fn forget_what_was_read(&mut self, cause: &Error) {
         self.lose_transaction(transaction_lost("the file is damaged", cause));
         self.pool.clear();
-        let open = self.connections.iter();
-        let always = open.flat_map(|open| [&open.writer, &open.reader, &open.query]);
+        let always = self.connections.iter().flat_map(Connections::all);
         let snapshots = self.scopes.snapshots.values().map(|open| &open.connection);
         for connection in always.chain(snapshots) {
             // It has nothing to fail with.

@@ -44,6 +44,17 @@ extern "C" {
 
     #[wasm_bindgen(method, structural, setter)]
     fn set_at(this: &At, at: f64);
+
+    /// Room of the quota that is kept back, which JavaScript has to see to: see `Storage`. Neither function
+    /// throws.
+    pub type Reserve;
+
+    #[wasm_bindgen(method, structural, getter)]
+    fn bytes(this: &Reserve) -> f64;
+    #[wasm_bindgen(method, structural)]
+    fn hold(this: &Reserve) -> bool;
+    #[wasm_bindgen(method, structural)]
+    fn release(this: &Reserve);
 }
 
 /// Bytes that are copied at once where a file has to leave its handle.
@@ -52,10 +63,12 @@ const PIECE_BYTES: usize = 64 * 1024;
 /// Files behind handles of the origin private file system, in a dedicated worker.
 ///
 /// Names are taken as they are, but for a leading `./`: there are no directories. No times and no
-/// identities are kept. A place without room, and a quota that is used up, is `SQLITE_FULL`.
+/// identities are kept. A place without room, and a quota that is used up, is `SQLITE_FULL`. Chromium
+/// counts the room that a handle once had as taken until the handle is closed, however short its file is.
 pub struct OpfsStorage {
     named: Map,
     spares: Array,
+    reserve: Option<Reserve>,
     /// What was made or opened here. Beyond that, what is behind a named handle and not empty is a file.
     files: RefCell<BTreeMap<String, Rc<Slot>>>,
     os: SystemOs,
@@ -72,9 +85,16 @@ impl OpfsStorage {
         Self {
             named,
             spares,
+            reserve: None,
             files: RefCell::default(),
             os: SystemOs,
         }
+    }
+
+    /// With room that is kept back.
+    pub fn with_reserve(mut self, reserve: Reserve) -> Self {
+        self.reserve = Some(reserve);
+        self
     }
 
     fn named(&self, path: &str) -> Option<Handle> {
@@ -219,6 +239,22 @@ impl Storage for OpfsStorage {
         }
     }
 
+    fn reserve_bytes(&self) -> u64 {
+        self.reserve
+            .as_ref()
+            .map_or(0, |reserve| reserve.bytes() as u64)
+    }
+
+    fn hold_reserve(&self) -> bool {
+        self.reserve.as_ref().is_none_or(Reserve::hold)
+    }
+
+    fn release_reserve(&self) {
+        if let Some(reserve) = &self.reserve {
+            reserve.release();
+        }
+    }
+
     fn os(&self) -> &dyn OsCallback {
         &self.os
     }
@@ -227,7 +263,7 @@ impl Storage for OpfsStorage {
 /// One file behind its handle.
 struct Slot {
     handle: RefCell<Handle>,
-    /// Made once: an object for each call would cost more than its own part of the call.
+    /// One for all calls, which saves making it each time.
     at: At,
     is_spare: Cell<bool>,
     spares: Array,

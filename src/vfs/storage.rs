@@ -128,6 +128,20 @@ pub trait Storage: 'static {
         Ok(None)
     }
 
+    /// Bytes that are kept back for when there is no other room: what stands in a log needs as much again
+    /// before anything can be deleted. 0, which is the default, for a storage that keeps none.
+    fn reserve_bytes(&self) -> u64 {
+        0
+    }
+
+    /// Whether that room is kept back; tries to, where it is not.
+    fn hold_reserve(&self) -> bool {
+        true
+    }
+
+    /// Gives that room to whoever writes next.
+    fn release_reserve(&self) {}
+
     /// Clock, randomness and sleep.
     fn os(&self) -> &dyn OsCallback;
 }
@@ -160,6 +174,18 @@ impl<S: Storage + ?Sized> Storage for Rc<S> {
 
     fn identity(&self, path: &str) -> VfsResult<Option<String>> {
         (**self).identity(path)
+    }
+
+    fn reserve_bytes(&self) -> u64 {
+        (**self).reserve_bytes()
+    }
+
+    fn hold_reserve(&self) -> bool {
+        (**self).hold_reserve()
+    }
+
+    fn release_reserve(&self) {
+        (**self).release_reserve();
     }
 
     fn os(&self) -> &dyn OsCallback {

@@ -37,7 +37,7 @@ extern "C" {
     #[wasm_bindgen(method, structural)]
     fn lost(this: &Sink, client: u32, scope: u32, error: JsValue);
 
-    /// What was committed since the last time; undefined `sessions`: any may have changed.
+    /// What was committed since it was told last; undefined `sessions`: any may have changed.
     #[wasm_bindgen(method, structural)]
     fn changed(this: &Sink, sessions: Option<Vec<String>>, streaming: Vec<String>, bots: bool);
 
@@ -166,6 +166,15 @@ impl Instance {
         Ok(())
     }
 
+    /// Tells what was committed since the last time, where anybody watches. The sink must not call back.
+    #[wasm_bindgen(js_name = takeChanges)]
+    pub fn take_changes(&mut self, sink: &Sink) -> std::result::Result<(), JsValue> {
+        if let Some(change) = self.engine().map_err(thrown)?.take_changes() {
+            sink.changed(change.sessions, change.streaming, change.bots);
+        }
+        Ok(())
+    }
+
     /// Moves what is in the log into the file and closes it. Calls after the first do nothing.
     pub fn close(&mut self) -> std::result::Result<(), JsValue> {
         self.engine
@@ -196,7 +205,6 @@ fn tell(sink: &Sink, event: Event<rows::Messages>) {
             scope,
             error,
         } => sink.lost(client, scope, thrown(error)),
-        Event::Changed(change) => sink.changed(change.sessions, change.streaming, change.bots),
         Event::Notice { kind, message } => sink.noticed(kind, &message),
     }
 }

@@ -21,6 +21,9 @@ const newPath = () => join(temporaryFolder(), 'a.chat');
 const said = (sessionId, content) => ({ sessionId, role: 'user', content });
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const openThere = `state.store = await ChatStore.open(args.path, args.options); return state.store.info.role;`;
+/** A read after it makes sure that the owner knows. */
+const followThere = `state.told = []; state.store.subscribe((change) => state.told.push(change));
+  await state.store.sessions.list();`;
 const addThere = `await state.store.messages.add({ sessionId: args.sessionId, role: 'user', content: args.content });`;
 const anything = { sessions: null, streaming: [], bots: true };
 const changed = (...sessions) => ({ sessions, streaming: [], bots: false });
@@ -196,8 +199,11 @@ test('a store that is closed tells nothing, and takes no listener', async () => 
   const path = newPath();
   const [store, other] = [await ChatStore.open(path), await ChatStore.open(path)];
   const told = follow(store);
-  await store.close();
-  await other.sessions.create({ id: 's' });
+  const writing = store.sessions.create({ id: 's' });
+  const closing = store.close();
+  await writing;
+  await closing;
+  await other.sessions.create({ id: 't' });
   await quiet();
   assert.deepEqual([...told], []);
   assert.equal((await rejection((async () => store.subscribe(() => undefined))())).code, 'STORE_CLOSED');
@@ -230,7 +236,7 @@ test('other processes are told, whoever writes, and a store in a worker too', as
     const [one, two] = [await peer(), await peer()];
     for (const each of [one, two]) {
       assert.equal(await each.run(openThere, { path }), 'client');
-      await each.run(`state.told = []; state.store.subscribe((change) => state.told.push(change));`);
+      await each.run(followThere);
     }
     const told = follow(owner);
     await owner.messages.add(said('a', 'by the owner'));
@@ -258,16 +264,17 @@ test('who has lost its owner hears that anything may have changed, and then of e
   const store = await open(t, path);
   const other = await peer();
   assert.equal(await other.run(openThere, { path }), 'client');
-  await other.run(`state.told = []; state.store.subscribe((change) => state.told.push(change));`);
+  await other.run(followThere);
   const told = follow(store);
+  await store.sessions.list();
   await owner.run(addThere, { sessionId: 's', content: 'x' });
   await until(() => told.length === 1);
   assert.deepEqual(told[0], changed('s'));
   await owner.kill();
-  await until(() => told.length === 2);
-  assert.deepEqual(told[1], anything);
+  await until(() => told.length > 1);
   await quiet();
-  assert.equal(told.length, 2);
+  // An owner may be lost more than once, as the next one is found.
+  for (const change of told.slice(1)) assert.deepEqual(change, anything);
   await other.run(addThere, { sessionId: 't', content: 'y' });
   await until(() => named(told).has('t'));
   const there = await other.run('return state.told');
@@ -439,7 +446,8 @@ test('a change after the beginning of an iteration, and before its first page, i
       return { call: refused, end: () => undefined };
     },
   };
-  const begin = (given) => ((listener = given), () => undefined);
+  let ended = 0;
+  const begin = (given) => ((listener = given), () => void ended++);
   let reads = 0;
   const query = new Live(caller, begin, (view) => {
     reads++;
@@ -448,8 +456,9 @@ test('a change after the beginning of an iteration, and before its first page, i
   const end = query.subscribe(() => undefined);
   await until(() => reads === 2);
   await quiet();
-  assert.equal(reads, 2);
+  assert.deepEqual([reads, ended], [2, 0]);
   end();
+  assert.equal(ended, 1, 'nothing is watched for nobody');
 });
 
 test('what a live query rejects with is its error, until it succeeds again', async (t) => {

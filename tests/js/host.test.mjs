@@ -60,8 +60,11 @@ function paperHost({ verbs = {}, steps = {}, replaceable = true, strangerSeen = 
           queue = [];
           return undefined;
         },
+        takeChanges(sink) {
+          const sessions = [...new Set(changes.splice(0))];
+          if (sessions.length > 0) sink.changed(sessions, [], false);
+        },
         take(sink) {
-          for (const session of changes.splice(0)) sink.changed([session], [], false);
           for (const { call, reply, error } of events) {
             if (error === undefined) sink.replied(call, reply);
             else sink.failed(call, error);

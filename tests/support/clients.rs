@@ -89,6 +89,7 @@ impl Clients {
     /// One step of the engine. Gives when it wants the next.
     pub fn step(&mut self) -> Option<f64> {
         let next_ms = self.engine.step(self.now_ms);
+        self.changes.extend(self.engine.take_changes());
         for event in self.engine.take() {
             match event {
                 Event::Reply { call, result, .. } => {
@@ -100,7 +101,6 @@ impl Clients {
                     scope,
                     error,
                 } => self.lost.push((client, scope, error)),
-                Event::Changed(change) => self.changes.push(change),
                 Event::Notice { kind, .. } => self.notices.push(kind),
             }
         }

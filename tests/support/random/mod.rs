@@ -258,6 +258,10 @@ impl World {
 
     /// Looks at everything that happened, in its order.
     fn look(&mut self) {
+        let change = self.engine().take_changes();
+        if let Some(follower) = &mut self.follower {
+            follower.changes.extend(change);
+        }
         for event in self.engine().take() {
             match event {
                 Event::Reply {
@@ -270,10 +274,6 @@ impl World {
                     scope,
                     error,
                 } => self.lost(client, scope, &error),
-                Event::Changed(change) => {
-                    let follower = self.follower.as_mut();
-                    follower.expect("somebody watches").changes.push(change);
-                }
                 Event::Notice { kind, message } => {
                     self.note(format!("notice {kind}: {message}"));
                     assert_eq!(kind, "reopened", "{message}");

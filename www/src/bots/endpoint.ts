@@ -7,7 +7,7 @@
 import type { StreamDelta } from 'chatstore';
 import type { Answer, Question } from './types';
 
-export interface Connection {
+interface Connection {
   /** The part before `/chat/completions`. */
   address: string;
   model: string;

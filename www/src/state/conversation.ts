@@ -18,6 +18,9 @@ const MOST_MESSAGES_FOR_ROOTS = 2_000;
 const stampOf = ({ id, updatedAt, status, content, parts }: Message): string =>
   [id, updatedAt, status, content.length, parts.length].join(' ');
 
+/** The chat that is open now, for whoever wants its name. */
+export const openSession = signal<Session | null>(null);
+
 export class Conversation {
   readonly sessionId: string;
   readonly session = signal<Session | null | undefined>(undefined);
@@ -26,6 +29,7 @@ export class Conversation {
   readonly branching = signal<ReadonlySet<string>>(new Set());
   readonly #store: ChatStore;
   readonly #unsubscribe: () => void;
+  #ended = false;
 
   constructor(store: ChatStore, sessionId: string, messageId: string | null) {
     this.#store = store;
@@ -53,6 +57,8 @@ export class Conversation {
   }
 
   end(): void {
+    this.#ended = true;
+    openSession.value = null;
     this.#unsubscribe();
     this.window.end();
   }
@@ -74,6 +80,7 @@ export class Conversation {
       const session = await this.#store.sessions.get(this.sessionId);
       if (session?.revision === before?.revision && session !== null && before) return;
       this.session.value = session;
+      if (!this.#ended) openSession.value = session;
       if (session !== null) this.branching.value = await this.#readBranching(session);
     } catch {
       // The window says what is wrong.

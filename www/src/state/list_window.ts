@@ -8,15 +8,15 @@ import { signal, type ReadonlySignal } from '@preact/signals';
 import type { Page } from 'chatstore';
 
 /** Which page: none = the one that a list begins with, else by a cursor or about an item. */
-export interface Place {
+interface Place {
   cursor?: string;
   around?: string;
 }
 
-export type FetchPage<T> = (place: Place & { limit: number }) => Promise<Page<T>>;
+type FetchPage<T> = (place: Place & { limit: number }) => Promise<Page<T>>;
 
 /** What is shown of a list. */
-export interface View<T> {
+interface View<T> {
   items: T[];
   hasBefore: boolean;
   hasAfter: boolean;

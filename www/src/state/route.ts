@@ -5,7 +5,7 @@
  */
 import { signal } from '@preact/signals';
 
-export type Route =
+type Route =
   | {
       view: 'chat';
       sessionId: string | null;

@@ -7,7 +7,7 @@
  */
 import { effect, signal } from '@preact/signals';
 
-export type Answerer = 'offline' | 'endpoint';
+type Answerer = 'offline' | 'endpoint';
 
 export interface Endpoint {
   answerer: Answerer;

@@ -8,18 +8,15 @@ import { signal } from '@preact/signals';
 import { ChatStore, type StoreInfo } from 'chatstore';
 import { onChange } from './changes';
 
-export const STORE_NAME = 'chats';
+const STORE_NAME = 'chats';
 
-export type Opened = { state: 'opening' } | { state: 'open'; store: ChatStore } | { state: 'failed'; error: unknown };
+type Opened = { state: 'opening' } | { state: 'open'; store: ChatStore } | { state: 'failed'; error: unknown };
 
 export const opened = signal<Opened>({ state: 'opening' });
 export const info = signal<StoreInfo | null>(null);
 export const room = signal<{ usageBytes: number; quotaBytes: number; persisted: boolean } | null>(null);
 /** What the store told of itself last: that it was opened again, that another tab leads now, … */
 export const lastEvent = signal<{ type: string; message: string; atMs: number } | null>(null);
-
-/** Why the store is in memory only, in the package's words. */
-export const whyEphemeral = signal('');
 
 const INFO_INTERVAL_MS = 1_000;
 const ROOM_INTERVAL_MS = 10_000;
@@ -31,7 +28,6 @@ export async function openStore(): Promise<void> {
     const store = await ChatStore.open(STORE_NAME, {
       onEvent: ({ type, message }) => {
         lastEvent.value = { type, message, atMs: Date.now() };
-        if (type === 'ephemeral') whyEphemeral.value = message;
       },
     });
     stopWatching();

@@ -6,11 +6,13 @@
 import { signal } from '@preact/signals';
 import { inWords } from './words';
 
-export interface Toast {
+interface Toast {
   id: number;
   text: string;
   kind: 'note' | 'error';
   action?: { label: string; run: () => unknown };
+  /** Whether it would be well to have a copy first. */
+  offersCopy?: boolean;
   /** 0 to 1 while a piece of work goes on. */
   progress?: number;
 }
@@ -49,7 +51,7 @@ export function tellError(error: unknown, again?: () => unknown): void {
     },
   };
   const action = way === 'reload' ? reload : way === 'retry' && again ? { label: 'Try again', run: again } : undefined;
-  tell(text, { kind: 'error', ...(action && { action }) });
+  tell(text, { kind: 'error', offersCopy: way === 'copy', ...(action && { action }) });
 }
 
 /** Runs something for a click: what goes wrong is shown, never lost. */

@@ -6,8 +6,8 @@
  */
 import { ChatStoreError, type ErrorCode } from 'chatstore';
 
-/** `retry` = the same once more, `reload` = the page anew, `copy` = save a copy, `free` = free some room. */
-export type WayOn = 'retry' | 'reload' | 'copy' | 'none';
+/** `retry` = the same once more, `reload` = the page anew, `copy` = save a copy. */
+type WayOn = 'retry' | 'reload' | 'copy' | 'none';
 
 export interface Words {
   text: string;

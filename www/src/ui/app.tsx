@@ -7,9 +7,10 @@
 import { useEffect } from 'preact/hooks';
 import { useComputed } from '@preact/signals';
 import { watchBots } from '../state/bots';
+import { openSession } from '../state/conversation';
 import { announcement } from '../state/replies';
 import { go, home, route } from '../state/route';
-import { pinned, sessionsWindow, titleOf, watchSessions } from '../state/sessions';
+import { titleOf, watchSessions } from '../state/sessions';
 import { opened, openStore, theStore } from '../state/store';
 import { inWords } from '../state/words';
 import { Conversation, NewChat } from './conversation';
@@ -106,9 +107,8 @@ function TopBar() {
     const at = route.value;
     if (at.view === 'health') return 'Health';
     if (at.sessionId === null) return 'New chat';
-    const listed = [...pinned.value, ...(sessionsWindow.value?.view.value.items ?? [])];
-    const session = listed.find(({ id }) => id === at.sessionId);
-    return session === undefined ? 'Chat' : titleOf(session);
+    const session = openSession.value;
+    return session?.id === at.sessionId ? titleOf(session) : 'Chat';
   });
   useEffect(() => {
     document.title = title.value === 'Chat' ? 'chatstore' : `${title.value} · chatstore`;

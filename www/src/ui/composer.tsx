@@ -44,15 +44,17 @@ export function Composer({ sessionId, onSent }: Props) {
   }, [sessionId]);
 
   const submit = () => {
-    if (text.trim() === '' || isComing) return;
+    // What is in the field: Enter may come before the last letter was drawn.
+    const written = field.current?.value ?? '';
+    if (written.trim() === '' || isComing) return;
     setDraft(sessionId, '');
     attempt(async () => {
       try {
-        await send(sessionId, text);
+        await send(sessionId, written);
         onSent?.();
       } catch (error) {
         // Not stored: the reader has it back.
-        setDraft(sessionId, text);
+        setDraft(sessionId, written);
         throw error;
       }
     });

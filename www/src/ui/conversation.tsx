@@ -3,10 +3,11 @@
  *
  * Holds: the list of messages, the jump to one of them and to the newest. Must not know: how they are read.
  */
+import type { Session } from 'chatstore';
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { Conversation as Data } from '../state/conversation';
 import { loadSample } from '../state/sample';
-import { isEmpty } from '../state/sessions';
+import { isEmpty, restore } from '../state/sessions';
 import { info, theStore } from '../state/store';
 import { inWords } from '../state/words';
 import { Composer, setDraft } from './composer';
@@ -84,6 +85,7 @@ export function Conversation({ sessionId, messageId, jump }: Props) {
         handle={handle}
         class="messages"
         label="Messages"
+        header={hasBefore && <p class="earlier">Earlier messages…</p>}
       />
       <div class="below">
         {loaded && !isAtBottom && (
@@ -97,9 +99,29 @@ export function Conversation({ sessionId, messageId, jump }: Props) {
             <Icon name="down" />
           </button>
         )}
-        <Composer sessionId={sessionId} onSent={() => void toNewest()} />
+        {data.session.value?.deletedAt ? (
+          <InTrash session={data.session.value} />
+        ) : (
+          <Composer sessionId={sessionId} onSent={() => void toNewest()} />
+        )}
       </div>
     </div>
+  );
+}
+
+function InTrash({ session }: { session: Session }) {
+  return (
+    <p class="banner warn">
+      <Icon name="trash" /> <span>This chat is in the trash.</span>
+      <button
+        type="button"
+        onClick={() => {
+          restore(session);
+        }}
+      >
+        Restore
+      </button>
+    </p>
   );
 }
 

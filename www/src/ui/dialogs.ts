@@ -1,7 +1,7 @@
 /** Which window is open over the page. */
 import { signal } from '@preact/signals';
 
-export type DialogName = 'search' | 'settings' | null;
+type DialogName = 'search' | 'settings' | null;
 
 export const dialog = signal<DialogName>(null);
 /** The drawer of a narrow page. */
