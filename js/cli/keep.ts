@@ -9,7 +9,7 @@ import { rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChatStore, ChatStoreError } from '../index.js';
 import { categories, environmentOf, runReport, toHtml, toMarkdown, type Report } from '../report/node.js';
-import type { JobOptions, Progress } from '../client/types.js';
+import type { JobOptions, MaintainTasks, Progress } from '../client/types.js';
 import { CommandError, UsageError, exitCodes, type Call, type Command } from './command.js';
 import { argument, withStore } from './open.js';
 import { sizeOf, toJson } from './terminal.js';
@@ -187,7 +187,7 @@ export const maintain: Command = {
   ],
   run: (call) => {
     const days = call.number('purge');
-    const chosen = {
+    const chosen: MaintainTasks = {
       ...(call.flag('vacuum') ? { vacuum: 'incremental' } : {}),
       ...(call.flag('full') ? { vacuum: 'full' } : {}),
       ...(call.flag('analyze') ? { analyze: true } : {}),
