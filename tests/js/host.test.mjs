@@ -341,15 +341,9 @@ test('who watches a core that dies is told that anything may have changed, and t
   connection.send(call('add', { operationId: 'me:1' }));
   await turn();
   assert.deepEqual(told, ['reply', 'changed anything and bots']);
-  assert.deepEqual(log, [
-    'connect 1',
-    'watch',
-    '1 add',
-    'step 1',
-    'connect 1',
-    'watch',
-    '1 add again',
-    'step 1',
-    'step 0',
-  ]);
+  // It is stepped in its own time, too.
+  assert.deepEqual(
+    log.filter((line) => !line.startsWith('step')),
+    ['connect 1', 'watch', '1 add', 'connect 1', 'watch', '1 add again'],
+  );
 });
