@@ -47,6 +47,9 @@ test('a store is opened by a path, a relative path or a file URL', async () => {
         generation: '',
         epoch: 0,
         role: 'owner',
+        persisted: null,
+        quotaBytes: null,
+        usageBytes: null,
       },
     );
     await store.close();
