@@ -46,9 +46,10 @@ export const stats: Command = {
   summary: 'figures of a store: what it holds, and what it has done since its file was opened',
   details: 'Where another process has the store open, the figures are those of that process.',
   arguments: [store_argument],
-  options: { json },
+  options: { deep: { help: 'also look through the file: fragmentation, rows, plans, indexes' }, json },
   examples: [
     ['stats chats.sqlite', 'all figures, one a line'],
+    ['stats chats.sqlite --deep', 'with what has to be looked for'],
     ['stats chats.sqlite --json | jq .info', 'the same for programs'],
   ],
   run: (call) =>
@@ -60,7 +61,12 @@ export const stats: Command = {
       const [size] = await store.query(
         'SELECT page_count AS pages, freelist_count AS freePages, page_count * page_size AS sizeBytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size',
       );
-      const figures = { info: store.info, rows: counts, file: size, since: await store.stats() };
+      const figures = {
+        info: store.info,
+        rows: counts,
+        file: size,
+        since: await store.stats({ deep: call.flag('deep') }),
+      };
       if (call.flag('json')) return call.terminal.json(figures);
       await call.terminal.line('Store');
       await printFacts(call.terminal, figures.info, '  ');

@@ -22,6 +22,8 @@ const withUnit = (value: number, unit: string): string =>
 
 export const under = (limit: number, unit = ''): Rule =>
   new Rule(`under ${withUnit(limit, unit)}`, (value) => typeof value === 'number' && value < limit);
+export const over = (limit: number, unit = ''): Rule =>
+  new Rule(`over ${withUnit(limit, unit)}`, (value) => typeof value === 'number' && value > limit);
 export const atLeast = (limit: number, unit = ''): Rule =>
   new Rule(`at least ${withUnit(limit, unit)}`, (value) => typeof value === 'number' && value >= limit);
 export const atMost = (limit: number, unit = ''): Rule =>

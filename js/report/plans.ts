@@ -32,7 +32,7 @@ const isScan = (detail: string): boolean =>
   (/^SCAN (?!.*(USING|VIRTUAL))/.test(detail) || /USE TEMP B-TREE/.test(detail)) && !detail.startsWith('SCAN CONSTANT');
 
 /** The queries whose plan uses no index, with that plan, and the share of those that do, in percent. */
-export async function plans(store: Store): Promise<{ efficiency: number; scans: string[] }> {
+async function plans(store: Store): Promise<{ efficiency: number; scans: string[] }> {
   const scans: string[] = [];
   for (const [name, sql] of Object.entries(own_queries)) {
     const params = (sql.match(/\?/g) ?? []).map(() => 1);

@@ -168,6 +168,18 @@ export const recovery: Category = {
       },
     },
     {
+      id: 'recovery.sql.logged',
+      title: 'Invalid SQL: kept among the figures, for whoever looks for it later',
+      run: async (context) => {
+        const { store } = await context.scratch();
+        const before = (await store.stats()).errors['INVALID_SQL'] ?? 0;
+        await failureOf(store.query('SELEC 1'));
+        await failureOf(store.query('SELECT nothing FROM nowhere'));
+        const after = (await store.stats()).errors['INVALID_SQL'] ?? 0;
+        return found({ 'counted by its code': [2, after - before] });
+      },
+    },
+    {
       id: 'recovery.locked.waits',
       title: 'Locked: who writes while a transaction is open elsewhere waits, and succeeds by itself',
       run: async (context) => {
