@@ -29,6 +29,8 @@ import { Place } from './place.js';
 import { salvageInWorker } from './worker_host.js';
 
 const DEFAULT_RETRIES = 3;
+/** How long a store that is to be removed may still be open. */
+const FREE_WITHIN_MS = 500;
 
 /** Where a copy goes: a stream, or a file that a person has chosen. */
 export type BackupTarget = WritableStream<Uint8Array> | FileSystemFileHandle;
@@ -287,18 +289,22 @@ function expectFree(argument: string, name: string, stores: StoreEntry[]): void 
 
 /** Runs something while nobody has the store open, and lets nobody open it meanwhile. */
 async function whileClosed<T>(name: string, run: () => Promise<T>): Promise<T> {
-  return navigator.locks.request(leaderLock(folderOf(name)), { ifAvailable: true }, (lock) => {
-    if (lock === null) {
-      throw new ChatStoreError(
-        'STORE_LOCKED',
-        `the store ${name} is open, here or in another tab: close it there first`,
-        {
-          details: { name },
-        },
-      );
-    }
-    return run();
-  });
+  let runs = false;
+  try {
+    // A tab that is just being closed has it for some moments more.
+    const signal = AbortSignal.timeout(FREE_WITHIN_MS);
+    return await navigator.locks.request(leaderLock(folderOf(name)), { signal }, () => {
+      runs = true;
+      return run();
+    });
+  } catch (cause) {
+    if (runs) throw cause;
+    throw new ChatStoreError(
+      'STORE_LOCKED',
+      `the store ${name} is open, here or in another tab: close it there first`,
+      { details: { name }, cause },
+    );
+  }
 }
 
 const isFolder = (entry: FileSystemHandle): entry is FileSystemDirectoryHandle => entry.kind === 'directory';

@@ -6,7 +6,7 @@
  * served.
  */
 
-import { fromPlain, toPlain } from '../client/errors.js';
+import { fromPlain, toPlain, type PlainError } from '../client/errors.js';
 import { toError } from '../host/core.js';
 import { bindCore } from './core.js';
 import { StoreFiles, whyNoFiles } from './files.js';
@@ -35,6 +35,8 @@ const core = new Promise<WebAssembly.Module>((resolve, reject) => {
 // Whoever needs it hears of a failure.
 core.catch(() => undefined);
 let leader: Leader | undefined;
+/** Resolves when this worker has no hold on the lock any more, and will have none. */
+let started: Promise<void> | undefined;
 /** Clients that have come before it is known who leads. */
 const early: MessagePort[] = [];
 let standing: 'starting' | 'leads' | 'follows' = 'starting';
@@ -118,14 +120,17 @@ const sendElsewhere = (port: MessagePort): void => {
 
 async function close(): Promise<void> {
   over.abort();
+  const led = leader !== undefined;
+  let failure: PlainError | undefined;
   try {
     await leader?.close();
-    tell({ t: 'closed' });
   } catch (error) {
-    tell({ t: 'closed', error: toPlain(toError(error)) });
-  } finally {
-    stepDown?.();
+    failure = toPlain(toError(error));
   }
+  stepDown?.();
+  // Whoever closes a store may remove it next: the lock has to be free by then.
+  if (led) await started;
+  tell({ t: 'closed', ...(failure === undefined ? {} : { error: failure }) });
 }
 
 async function salvage({ from, to }: Salvage): Promise<void> {
@@ -142,7 +147,7 @@ async function salvage({ from, to }: Salvage): Promise<void> {
 scope.addEventListener('message', ({ data }) => {
   switch (data.t) {
     case 'start':
-      start(data).catch((error: unknown) => {
+      started = start(data).catch((error: unknown) => {
         if (!over.signal.aborted) failed(error);
       });
       break;
