@@ -303,6 +303,8 @@ export class Place implements Connector {
   readonly #suspend = (): void => {
     if (this.#suspended || this.#folder === undefined || this.ephemeral) return;
     this.#suspended = true;
+    // Until it is known who leads, it is not this page.
+    this.role = 'client';
     this.#worker?.terminate();
     this.#worker = undefined;
     for (const port of this.#tabPorts) this.#lose(port);

@@ -26,11 +26,15 @@ export async function writeToStream(
 
 /** The bytes of a source that is no file, piece by piece; undefined for what is none. */
 export function piecesOf(source: unknown): AsyncGenerator<Piece> | undefined {
-  if (source instanceof Uint8Array) return piecesOfBytes(source);
+  if (isBytes(source)) return piecesOfBytes(source);
   if (source instanceof Blob) return piecesOfStream(source.stream());
   if (source instanceof ReadableStream) return piecesOfStream(source);
   return undefined;
 }
+
+/** Also those of another frame, whose class is another. */
+const isBytes = (source: unknown): source is Uint8Array =>
+  ArrayBuffer.isView(source) && Object.prototype.toString.call(source) === '[object Uint8Array]';
 
 // eslint-disable-next-line @typescript-eslint/require-await -- like those of streams
 async function* piecesOfBytes(bytes: Uint8Array): AsyncGenerator<Piece> {
