@@ -12,8 +12,8 @@ fn open() -> Instance {
 
 /// Keeps the one call that settles, as fields of its own.
 const SINK: &str = "({
-    replied(call, reply) { Object.assign(this, { call, reply: reply.slice() }); },
-    failed(call, error) { Object.assign(this, { call, error }); },
+    replied(call, _, reply) { Object.assign(this, { call, reply: reply.slice() }); },
+    failed(call, _, error) { Object.assign(this, { call, error }); },
 })";
 
 fn json(text: &str) -> JsValue {

@@ -86,7 +86,7 @@ export async function write({ ChatStore, state, tell }, { store_name, name }) {
           tell({ acknowledged: content });
         }),
       );
-      await new Promise((resolve) => setTimeout(resolve, 5));
+      await new Promise((resolve) => setTimeout(resolve, 50));
     }
   };
   state.writing = loop().catch((error) => tell({ failed: `${name}: ${error.code} ${error.message}` }));
