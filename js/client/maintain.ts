@@ -231,7 +231,7 @@ class Maintenance {
   }
 
   async #step(task: Step, limit = 0): Promise<StepReply> {
-    const reply = await this.#call({ verb: `maintain.${task}`, write: false, args: { limit } });
+    const reply = await this.#call({ verb: `maintain.${task}`, write: task !== 'measure', args: { limit } });
     const row = readQueryRows(reply, this.#readText)[0];
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
     return row as unknown as StepReply;

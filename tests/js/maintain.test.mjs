@@ -267,3 +267,24 @@ test('a backup that is young enough is not made again, and that of another store
   assert.throws(() => third.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory }), { code: 'INVALID_ARGUMENT' });
   await third.close();
 });
+
+test('of several processes the one that owns the file makes the backups', async () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'a.chat');
+  const directory = join(folder, 'backups');
+  await (await filled(path, 5)).close();
+  const peer = await startPeer();
+  await peer.run(`globalThis.store = await ChatStore.open(args.path);`, { path });
+  const events = [];
+  const store = await ChatStore.open(path, { onEvent: (event) => events.push(event.type) });
+  assert.equal(store.info.role, 'client');
+  const stop = store.scheduleBackups({ everyMs: 1_000, keep: 3, directory });
+  await new Promise((resolve) => setTimeout(resolve, 1_500));
+  assert.deepEqual(events, []);
+  await peer.kill();
+  // It becomes the owner with the next call that it makes.
+  assert.equal((await ids(store)).length, 5);
+  await until(() => events.includes('backup'));
+  stop();
+  await store.close();
+});
