@@ -151,8 +151,13 @@ export function serve(host: Host, port: Port, isWelcome: IsWelcome, around?: Aro
     } catch (thrown) {
       const error = toError(thrown);
       // Who comes to a host that is closing looks for the next one, as those do who were there before.
-      if (error.code === 'STORE_CLOSED') end();
-      else refuse(error);
+      if (error.code === 'STORE_CLOSED') {
+        // Not every kind of channel tells of its end.
+        if (!over) port.post({ t: 'bye' });
+        end();
+      } else {
+        refuse(error);
+      }
     }
   }, end);
 }

@@ -7,6 +7,8 @@ import { test } from 'node:test';
 import { importSource } from './support.mjs';
 
 const { Host } = await importSource('js/host/host.ts');
+const { serve } = await importSource('js/host/serve.ts');
+const { PROTOCOL, SCHEMA } = await importSource('js/host/protocol.ts');
 
 /** A reply that is a count, which is also how a scope is told. */
 function counted(messages) {
@@ -346,4 +348,25 @@ test('who watches a core that dies is told that anything may have changed, and t
     log.filter((line) => !line.startsWith('step')),
     ['connect 1', 'watch', '1 add', 'connect 1', 'watch', '1 add again'],
   );
+});
+
+test('who says hello to a host that is closing is told that it has gone, and may look elsewhere', () => {
+  const closing = {
+    connect() {
+      throw { code: 'STORE_CLOSED', message: 'the store was closed', details: {} };
+    },
+  };
+  const told = [];
+  let say;
+  const port = {
+    post: (message) => told.push(message.t),
+    listen: (hear) => {
+      say = hear;
+    },
+    hold: () => undefined,
+    close: () => told.push('closed'),
+  };
+  serve(closing, port, () => true);
+  say({ t: 'hello', protocol: PROTOCOL, schema: SCHEMA, name: 'late' });
+  assert.deepEqual(told, ['bye', 'closed']);
 });
