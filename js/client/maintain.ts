@@ -20,6 +20,10 @@ const STEP_MS = { least: 8, most: 25 };
 /** How long a full vacuum waits for snapshots to end, and how often it looks. */
 const SNAPSHOTS_END_WITHIN_MS = 30_000;
 const SNAPSHOTS_LOOK_MS = 50;
+/** To take one message out of the search index costs as much as to put so many in. */
+const INDEXED_A_REMOVAL = 4;
+/** Fewer than so many are taken out one by one. */
+const REMOVALS_MIN = 2_000;
 /** What a full vacuum copies in memory at most: half of what SQLite may take. */
 const COPY_BYTES_MAX = 512 * 1024 * 1024;
 
@@ -60,7 +64,7 @@ export async function maintain(
     await work.run('purge', () => work.purge(deletedBefore));
   }
   if (rebuildSearch) await work.run('rebuildSearch', () => work.rebuildSearch());
-  if (wanted.analyze === true) await work.run('analyze', () => work.once('analyze'));
+  if (wanted.analyze === true) await work.run('analyze', () => work.analyze());
   if (wanted.optimize === true) await work.run('optimize', () => work.optimize());
   // What was freed by all of those can be given back now.
   if (vacuum !== false) {
@@ -130,8 +134,7 @@ class Maintenance {
 
   /** Gives free pages back, from the end of the file. */
   async vacuum(): Promise<number> {
-    // Texts of what was deleted wait there to be taken out of the index.
-    await this.#index();
+    await this.#clearIndex();
     const { freePages: expected, pages } = await this.#step('measure');
     let last = pages;
     if (expected > 0) {
@@ -148,7 +151,7 @@ class Maintenance {
 
   /** Copies the store in order, in one step that nothing goes on beside. */
   async vacuumFully(): Promise<number> {
-    await this.#index();
+    await this.#clearIndex();
     const { pages, freePages } = await this.#step('measure');
     const copyBytes = (pages - freePages) * this.#pageSizeBytes;
     if (copyBytes > COPY_BYTES_MAX) {
@@ -175,8 +178,8 @@ class Maintenance {
   }
 
   async optimize(): Promise<number> {
-    await this.#index();
-    let done = await this.once('optimize');
+    await this.#clearIndex();
+    let { changed: done } = await this.#step('optimize');
     let sign = -1;
     await this.#inSlices(64, 4_096, async (limit) => {
       // SQLite's way of asking for all of it to be merged first, and then for more of the same.
@@ -195,11 +198,22 @@ class Maintenance {
     return Math.max(before.logPages - after.logPages, 0);
   }
 
-  /** A task of one step; gives the rows that it changed. */
-  async once(step: Step): Promise<number> {
-    const { changed } = await this.#step(step);
+  async analyze(): Promise<number> {
+    await this.#step('analyze');
     this.#tell(1, 1);
-    return changed;
+    return 1;
+  }
+
+  /** Takes what was deleted out of the search index, or makes it anew where that is less work. */
+  async #clearIndex(): Promise<void> {
+    const { left } = await this.#step('index', 1);
+    if (left >= REMOVALS_MIN) {
+      const args = { sql: 'SELECT count(*) AS messages FROM messages' };
+      const reply = await this.#call({ verb: 'query', write: false, args });
+      const messages = Number(readQueryRows(reply, this.#readText)[0]?.['messages']);
+      if (left * INDEXED_A_REMOVAL > messages) await this.#step('resetSearch');
+    }
+    await this.#index();
   }
 
   /** Brings the search index in step; gives for how many sessions and messages, at least. */

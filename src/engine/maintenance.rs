@@ -86,17 +86,14 @@ impl<C: Collect> Engine<C> {
                 Task::Vacuum => run(writer, &format!("PRAGMA incremental_vacuum({limit})"))?,
                 Task::MergeSearch => search::merge(writer, limit)?,
                 Task::ResetSearch => search::reset(writer)?,
+                Task::Analyze => {
+                    run(writer, LIMIT)?;
+                    run(writer, "ANALYZE")?;
+                    writer.execute_batch(TELL_OTHERS)?;
+                }
                 _ => {
-                    let before = writer.total_changes();
-                    if task == Task::Analyze {
-                        run(writer, LIMIT)?;
-                        run(writer, "ANALYZE")?;
-                    } else {
-                        run(writer, OPTIMIZE)?;
-                    }
-                    if writer.total_changes() > before {
-                        writer.execute_batch(TELL_OTHERS)?;
-                    }
+                    run(writer, OPTIMIZE)?;
+                    writer.execute_batch(TELL_OTHERS)?;
                 }
             }
             Ok(super::done())
