@@ -215,6 +215,7 @@ impl<C: Collect> Engine<C> {
             return Err(error.clone());
         }
         self.connections()?;
+        self.look_for_room();
         self.file.changes.begin();
         self.execute("BEGIN IMMEDIATE")
     }

@@ -163,7 +163,7 @@ impl<C: Collect> Engine<C> {
 
     /// Gives whether there is more to index. A failure ends it until the next write: a search
     /// catches up by itself.
-    pub(super) fn index_some(&mut self) -> Result<bool> {
+    fn index_some(&mut self) -> Result<bool> {
         // What has come of replies under way waits for a search that asks for it.
         if !search::is_behind(&self.connections()?.reader)? {
             return Ok(false);

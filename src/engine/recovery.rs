@@ -4,16 +4,20 @@
 use rusqlite::ffi;
 
 use super::Engine;
-use super::call::{Collect, Event};
+use super::call::{Answer, Collect, Event};
+use super::reply::Reply;
 use super::request::Request;
 use super::scopes::{snapshot_lost, transaction_lost};
 use crate::error::{Code, Error, Outcome, Result};
-use crate::store::value;
+use crate::model::Count;
+use crate::store::{search, value};
 
 /// How often the file is opened again after a failure before giving up.
 const REOPENINGS: u32 = 3;
 /// Pages of the file that have to be free for something to be written where there is no other room: 1 MiB.
 const FREE_PAGES: i64 = 256;
+/// Deleted messages that are taken out of the search index at a time then.
+const STALE_MESSAGES: u32 = 16;
 
 impl<C: Collect> Engine<C> {
     /// Closes everything and opens the file again, as a new owner would. What was written and not
@@ -75,17 +79,37 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    /// The texts of deleted messages stand in the file until the search index does not need them any more.
+    /// There may be room again, to be kept back as before.
+    pub(super) fn look_for_room(&mut self) {
+        self.is_tight = self.is_tight && !self.file.storage.hold_reserve();
+    }
+
+    /// The texts of deleted messages stand in the file until they are out of the search index. What is not in
+    /// it yet waits: it would take room.
     pub(super) fn free_pages_where_tight(&mut self) {
-        while self.is_tight && self.index_some().unwrap_or(false) {
+        while self.is_tight && self.drop_stale().unwrap_or(false) {
             self.checkpoint();
         }
+    }
+
+    fn drop_stale(&mut self) -> Result<bool> {
+        let answer = self.in_transaction(&|engine| {
+            let messages = search::drop_stale(engine.writer()?, STALE_MESSAGES)?;
+            Ok(Answer {
+                reply: Reply::Count(Count {
+                    messages: messages.unsigned_abs(),
+                    ..Count::default()
+                }),
+                messages: C::default(),
+            })
+        })?;
+        Ok(matches!(answer.reply, Reply::Count(count) if count.messages > 0))
     }
 
     /// Where nothing is kept back any more, only that may be written which the file has pages for: what
     /// else the log could still take would fit in the file no more, and then nothing could be deleted.
     pub(super) fn expect_room(&self, request: &Request<'_>) -> Result<()> {
-        if !self.is_tight || request.deletes() || self.file.storage.hold_reserve() {
+        if !self.is_tight || request.deletes() {
             return Ok(());
         }
         let free: Option<i64> = value(self.writer()?, "PRAGMA freelist_count", [])?;

@@ -320,7 +320,6 @@ impl Request<'_> {
                 | Self::MessagesDelete { .. }
                 | Self::MessagesDeleteWhere { .. }
                 | Self::MessagesEndOf { .. }
-                | Self::SearchIndex { .. }
         )
     }
 

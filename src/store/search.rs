@@ -80,8 +80,12 @@ pub fn merge(connection: &Connection, pages: i32) -> Result<()> {
     execute(connection, sql, [pages]).map(drop)
 }
 
-/// Takes entries out whose text changed or went, and puts the new text in where there is one.
-fn drop_stale(connection: &Connection, limit: u32) -> Result<i64> {
+/// Takes up to `limit` entries out whose text changed or went, and puts the new text in where there is one.
+/// Gives how many.
+///
+/// # Errors
+/// What writing can fail with.
+pub fn drop_stale(connection: &Connection, limit: u32) -> Result<i64> {
     let stale: Vec<(i64, String)> = {
         let mut statement =
             connection.prepare_cached("SELECT message, text FROM search_stale LIMIT ?1")?;
