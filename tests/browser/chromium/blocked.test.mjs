@@ -113,27 +113,81 @@ test('a client that is frozen and thawed goes on, whoever leads by then', { time
   await client.close();
 });
 
-test('a page that is left and come back to works, from the cache of pages or loaded anew', { timeout }, async (t) => {
-  const { leader, client } = await pair('back and forward');
-  for (const tab of [leader, client]) {
-    await tab.run(({ state }) => {
-      state.mark = 'was here';
-    });
-    await tab.page.goto(`${server.origin}/page/without-opfs`);
-    const other = tab === leader ? client : leader;
-    await other.run(add, { content: tab === leader ? 'leader away' : 'client away' });
-    await tab.page.goBack();
-    await until('the page is back', () => tab.page.evaluate('globalThis.harness !== undefined'));
-    const kept = await tab.run(({ state }) => state.mark === 'was here');
-    t.diagnostic(`the ${tab === leader ? 'leader' : 'client'} was ${kept ? 'in the cache of pages' : 'loaded anew'}`);
-    if (!kept) await tab.run(openStore, 'back and forward');
-    await tab.run(add, { content: tab === leader ? 'leader back' : 'client back' });
-  }
-  const all = ['leader away', 'leader back', 'client away', 'client back'];
-  for (const tab of [leader, client]) assert.deepEqual(await tab.run(texts), all);
-  await leader.close();
-  await client.close();
-});
+/** Has a page note what becomes of it, follow the store, and call it to the very end. */
+async function prepareToLeave({ state }) {
+  const { store } = state;
+  const send = (content) => store.messages.add({ sessionId: 's', role: 'user', content });
+  state.seen = [];
+  for (const type of ['pagehide', 'pageshow'])
+    addEventListener(type, ({ persisted }) => state.seen.push(`${type}, ${persisted ? 'kept' : 'not kept'}`));
+  state.told = [];
+  store.subscribe((change) => state.told.push(change));
+  state.query = store.live((view) => view.messages.list({ sessionId: 's', limit: 1_000 }));
+  state.query.subscribe(() => undefined);
+  await store.sessions.list();
+  const under_way = Array.from({ length: 50 }, (_, i) => send(`under way ${i}`));
+  state.calls = Promise.allSettled(under_way);
+  // The store has given up its locks by then: this one waits until the page is back.
+  addEventListener('pagehide', () => {
+    state.last = send('said on leaving');
+  });
+}
+
+/** Why the browser did not keep a page, as it tells the page that is loaded in its place. */
+const whyNotKept = () =>
+  JSON.stringify(performance.getEntriesByType('navigation').map((entry) => entry.notRestoredReasons));
+
+for (const who of ['leader', 'client', 'only tab']) {
+  test(
+    `the ${who} is left for another page and come back to: nobody waits for it, and it goes on`,
+    { timeout },
+    async (t) => {
+      const store_name = `left: ${who}`;
+      const tabs = await pair(store_name);
+      const [tab, other] = who === 'client' ? [tabs.client, tabs.leader] : [tabs.leader, tabs.client];
+      if (who === 'only tab') await other.close();
+      await tab.run(prepareToLeave);
+      await tab.goto(server.page('without-opfs'));
+      if (who !== 'only tab') {
+        await other.run(add, { content: 'meanwhile' });
+        assert.equal(await other.run(({ state }) => state.store.info.role), 'owner', 'the other one leads now');
+      }
+      await tab.goBack();
+      const seen = await tab.run(({ state }) => state.seen ?? []);
+      if (seen.length === 0) {
+        const reasons = await tab.run(whyNotKept);
+        t.diagnostic(`the browser has not kept the page: ${reasons}`);
+        assert.doesNotMatch(reasons, /lock|broadcast|worker|message/i, 'the package does not keep it from that');
+        await tab.run(openStore, store_name);
+        await tab.run(add, { content: 'loaded anew' });
+        return;
+      }
+      assert.deepEqual(seen, ['pagehide, kept', 'pageshow, kept']);
+      const calls = await tab.run(({ state }) => state.calls);
+      assert.deepEqual(new Set(calls.map(({ status }) => status)), new Set(['fulfilled']));
+      await tab.run(({ state }) => state.last.then(() => undefined));
+      await tab.run(add, { content: 'back' });
+      const all = [...Array.from(calls, (_, i) => `under way ${i}`), 'said on leaving', 'back'];
+      if (who !== 'only tab') all.push('meanwhile');
+      assert.deepEqual((await tab.run(texts)).toSorted(), all.toSorted());
+      assert.equal(await tab.run(({ state }) => state.store.info.role), who === 'only tab' ? 'owner' : 'client');
+      // It is told of what has changed meanwhile, and of what changes from now on.
+      const shows = (content) =>
+        until(`the live query shows ${content}`, () =>
+          tab.run(({ state }, text) => state.query.value.items.some((message) => message.content === text), content),
+        );
+      for (const content of all) await shows(content);
+      await tab.run(({ state }) => {
+        state.told.length = 0;
+      });
+      await (who === 'only tab' ? tab : other).run(add, { content: 'later' });
+      await shows('later');
+      assert.ok(await tab.run(({ state }) => state.told.some(({ sessions }) => sessions?.includes('s'))));
+      await tab.close();
+      if (who !== 'only tab') await other.close();
+    },
+  );
+}
 
 test('calls that were under way when the leader was frozen settle, and take effect once', { timeout }, async () => {
   const { leader, client } = await pair('frozen under way');

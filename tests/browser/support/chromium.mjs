@@ -128,6 +128,12 @@ function tabOf(page) {
 
     goto: (address) => open(page, address),
 
+    /** Goes back. A page from the cache of pages is not loaded again, which Playwright would wait for. */
+    async goBack() {
+      await page.goBack({ waitUntil: 'commit' });
+      await ready(page);
+    },
+
     /** Closes it without asking the page. */
     close: () => page.close({ runBeforeUnload: false }),
 

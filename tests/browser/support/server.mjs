@@ -95,7 +95,7 @@ export async function startServer(more_builds = {}) {
     response.writeHead(200, {
       'content-type': found.type,
       'content-security-policy': policy,
-      'cache-control': 'no-store',
+      'cache-control': 'no-cache',
     });
     response.end(found.body);
   });
