@@ -87,6 +87,65 @@ test(
   },
 );
 
+test(
+  'a leader whose process is stopped makes nobody wait for ever, and all goes on when it does',
+  { timeout },
+  async (t) => {
+    const { leader, client } = await pair('stopped');
+    const other = await browser.tab(server.page());
+    await other.run(openStore, 'stopped');
+    const stopped = await leader.processId();
+    for (const tab of [client, other]) {
+      if ((await tab.processId()) !== stopped) continue;
+      t.skip('this browser shows several tabs of one site by one process: stopping one stops all');
+      return;
+    }
+    await client.run(add, { content: 'before' });
+    const late = await browser.tab(server.page());
+    const calls = Array.from({ length: 100 }, (_, i) => `of the leader ${i}`);
+    await leader.run(({ state }, contents) => {
+      const send = (content) => state.store.messages.add({ sessionId: 's', role: 'user', content });
+      state.calls = Promise.allSettled(contents.map(send));
+    }, calls);
+    process.kill(stopped, 'SIGSTOP');
+    try {
+      const errors = await Promise.all([
+        rejection(client.run(add, { content: 'during', timeoutMs: 1_500 })),
+        rejection(other.run(({ state }) => state.store.sessions.list({ timeoutMs: 1_500 }))),
+        rejection(late.run(({ ChatStore }) => ChatStore.open('stopped', { timeoutMs: 1_500 }).then(() => 'opened'))),
+      ]);
+      assert.deepEqual(
+        errors.map(({ code }) => code),
+        ['LEADER_UNRESPONSIVE', 'LEADER_UNRESPONSIVE', 'LEADER_UNRESPONSIVE'],
+        errors.map(({ message }) => message).join('; '),
+      );
+      assert.equal(errors[0].outcome, 'unknown');
+      // This one has more patience.
+      await client.run(({ state }) => {
+        state.call = state.store.messages.add({ sessionId: 's', role: 'user', content: 'patient' });
+      });
+    } finally {
+      process.kill(stopped, 'SIGCONT');
+    }
+    await client.run(({ state }) => state.call.then(() => undefined));
+    const settled = await leader.run(({ state }) => state.calls);
+    assert.deepEqual(new Set(settled.map(({ status }) => status)), new Set(['fulfilled']));
+    // The same operation once more: it was done, or is done now, and once in all.
+    await client.run(add, { content: 'during' });
+    assert.equal(await late.run(openStore, 'stopped'), 'client');
+    for (const tab of [leader, client, other, late]) {
+      await tab.run(add, { content: 'after' });
+      assert.deepEqual(
+        (await tab.run(texts)).toSorted(),
+        ['after', 'before', 'during', 'patient', ...calls].toSorted(),
+      );
+      assert.equal(await tab.run(({ state }) => state.store.info.role), tab === leader ? 'owner' : 'client');
+    }
+    assert.deepEqual(await client.run(({ state }) => state.store.verify().then(({ problems }) => problems)), []);
+    for (const tab of [leader, client, other, late]) await tab.close();
+  },
+);
+
 test('a leader that is frozen holds nobody up, and goes on when it is thawed', { timeout }, async () => {
   const { leader, client } = await pair('frozen');
   await leader.run(add, { content: 'before' });

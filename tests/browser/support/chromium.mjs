@@ -108,6 +108,14 @@ const ready = (page) => until('the test page is there', () => page.evaluate('glo
 function tabOf(page) {
   const session = page.context().newCDPSession(page);
   const cdp = async (/** @type {any} */ method, /** @type {any} */ params = {}) => (await session).send(method, params);
+  /** What each process that shows pages has worked so far, in seconds. */
+  const cpuTimes = async () => {
+    const all = await page.context().browser()?.newBrowserCDPSession();
+    const info = await all?.send('SystemInfo.getProcessInfo');
+    await all?.detach();
+    const shows = info?.processInfo.filter(({ type }) => type === 'renderer') ?? [];
+    return new Map(shows.map(({ id, cpuTime }) => [id, cpuTime]));
+  };
   return {
     page,
     cdp,
@@ -142,6 +150,19 @@ function tabOf(page) {
       const crashed = new Promise((resolve) => page.once('crash', resolve));
       cdp('Page.crash').catch(() => undefined);
       await crashed;
+    },
+
+    /** The process that shows it, which may show other tabs too: the one that a moment's work in its page is done by. */
+    async processId() {
+      const before = await cpuTimes();
+      await page.evaluate(() => {
+        const end_ms = performance.now() + 500;
+        while (performance.now() < end_ms);
+      });
+      const spent = [...(await cpuTimes())].map(([id, time]) => ({ id, time: time - (before.get(id) ?? 0) }));
+      const [most] = spent.toSorted((one, two) => two.time - one.time);
+      if (most === undefined) throw new Error('the browser has no process that shows a page');
+      return most.id;
     },
 
     /** What the browser does to a tab that has been in the background for long; one in front it does not freeze. */
