@@ -128,6 +128,8 @@ async function session(process_, server, wanted, profile) {
         run,
         reload: () => alone(handle, () => driver.navigate().refresh()),
         goto: (to) => alone(handle, () => driver.get(to)),
+        /** Goes back to where it was before. */
+        back: () => alone(handle, () => driver.navigate().back()),
         close: () => alone(handle, () => driver.close()),
       };
     },
