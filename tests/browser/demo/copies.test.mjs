@@ -74,6 +74,75 @@ visit('a saved copy opens in Node with every message, and loads into another bro
   assert.deepEqual(await messagesIn(await person.saveCopy()), messages);
 });
 
+/** What a page without a person does where it asks for a file to save to: it takes one of its own origin. */
+const pickFile = (page) =>
+  page.evaluate(() => {
+    globalThis.showSaveFilePicker = async ({ suggestedName }) => {
+      const folder = await navigator.storage.getDirectory();
+      return folder.getFileHandle(suggestedName, { create: true });
+    };
+  });
+
+/** Picks nothing, as somebody who presses Escape; counts how often it was asked, and the downloads that began. */
+const pickNothing = (page) =>
+  page.evaluate(() => {
+    globalThis.times_asked = 0;
+    globalThis.downloads = 0;
+    const makeAddress = URL.createObjectURL.bind(URL);
+    URL.createObjectURL = (blob) => {
+      globalThis.downloads++;
+      return makeAddress(blob);
+    };
+    globalThis.showSaveFilePicker = () => {
+      globalThis.times_asked++;
+      return Promise.reject(new DOMException('The user aborted a request.', 'AbortError'));
+    };
+  });
+
+visit('a copy saved to a file that was chosen opens in Node with every message', async ({ open }) => {
+  const person = await open();
+  await person.say('to be kept in a file');
+  await person.answered();
+  await pickFile(person.page);
+  await person.choose('Save a copy');
+  await person.told(/^Saved as chats-[-0-9]+\.sqlite, /);
+  const base64 = await person.page.evaluate(async () => {
+    const folder = await navigator.storage.getDirectory();
+    for await (const [name, entry] of folder.entries()) {
+      if (!name.startsWith('chats-')) continue;
+      const bytes = new Uint8Array(await (await entry.getFile()).arrayBuffer());
+      return btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(''));
+    }
+    return '';
+  });
+  const path = join(temporaryFolder(), 'chosen.sqlite');
+  writeFileSync(path, Buffer.from(base64, 'base64'));
+  const messages = (await messagesIn(path)).map((message) => JSON.parse(message));
+  assert.deepEqual(
+    messages.map(([, role]) => role),
+    ['user', 'assistant'],
+  );
+  assert.equal(messages[0][2], 'to be kept in a file');
+});
+
+visit('who chooses no file to save to is told nothing, and nothing is saved', async ({ open }) => {
+  const person = await open();
+  await person.say('not to be saved');
+  await person.answered();
+  await pickNothing(person.page);
+  await person.choose('Save a copy');
+  await until('the page has asked', () => person.page.evaluate(() => globalThis.times_asked === 1));
+  assert.equal(await person.notes.getByRole('alert').count(), 0);
+  await person.say('and it goes on');
+  await person.answered(2);
+  assert.equal(await person.notes.getByRole('alert').count(), 0);
+  assert.equal(await person.page.evaluate(() => globalThis.downloads), 0);
+  // Asked again, it saves.
+  await pickFile(person.page);
+  await person.choose('Save a copy');
+  await person.told(/^Saved as /);
+});
+
 visit('a file of Node loads through the menu, and is there after a reload', async ({ open }) => {
   const person = await open();
   await person.say('to be replaced');
