@@ -302,6 +302,63 @@ export function coreTests({ browser, server, start }) {
     assert.deepEqual(found, { code: 'NOT_A_STORE', same: true });
   });
 
+  inTab('what can be read of a damaged store becomes a new one, and the damaged one is kept as it is', async (tab) => {
+    const found = await tab.run(async ({ ChatStore, fill, contentsOf }) => {
+      const store = await ChatStore.open('damaged');
+      await fill(store, 1_000);
+      const written = await contentsOf(store);
+      const { pageSizeBytes } = store.info;
+      const locked = await ChatStore.salvage('damaged').catch((error) => error.code);
+      await store.close();
+
+      const root = await navigator.storage.getDirectory();
+      const folder = await (await root.getDirectoryHandle('chatstore')).getDirectoryHandle('damaged');
+      const file = await folder.getFileHandle('store.sqlite');
+      const read = async () => new Uint8Array(await (await file.getFile()).arrayBuffer());
+      const whole = await read();
+      const damaged = whole.slice();
+      // The pages of the middle, each third: rows, indexes and search index alike.
+      const pages = damaged.length / pageSizeBytes;
+      for (let page = Math.floor(pages / 4); page < pages; page += 3)
+        damaged.fill(0xa5, page * pageSizeBytes, (page + 1) * pageSizeBytes);
+      const writable = await file.createWritable();
+      await writable.write(damaged);
+      await writable.close();
+
+      const report = await ChatStore.salvage('damaged', { to: 'what is left' });
+      const errors = [];
+      for (const [name, to] of [
+        ['damaged', 'what is left'],
+        ['there is none', 'x'],
+      ])
+        errors.push(await ChatStore.salvage(name, { to }).catch((error) => error.code));
+      const kept = await read();
+      const same = kept.length === damaged.length && kept.every((byte, i) => byte === damaged[i]);
+      const saved = await ChatStore.open('what is left');
+      const { problems } = await saved.verify();
+      const left = await contentsOf(saved);
+      const hits = (await saved.search('train', { limit: 100 })).items.length;
+      await saved.messages.add({ sessionId: 's', role: 'user', content: 'it goes on' });
+      await saved.close();
+      return { written, locked, report, errors, same, problems, left, hits };
+    });
+    assert.equal(found.locked, 'STORE_LOCKED');
+    assert.deepEqual(found.errors, ['INVALID_ARGUMENT', 'NOT_FOUND']);
+    assert.equal(found.same, true, 'the damaged file is as it was');
+    assert.equal(found.report.path, 'what is left');
+    assert.ok(found.report.pagesLost > 0, 'something was damaged');
+    assert.deepEqual(found.problems, []);
+    const texts = (rows) => rows.map((row) => JSON.parse(row)).map(({ id, text }) => JSON.stringify([id, text]));
+    const written = new Set(texts(found.written.messages));
+    const left = texts(found.left.messages);
+    const whole = left.filter((text) => written.has(text));
+    assert.ok(left.length < written.size, 'some is lost');
+    assert.ok(whole.length > 200, `${whole.length} of ${written.size} messages are there as they were`);
+    const reported = found.report.tables.find(({ name }) => name === 'messages');
+    assert.equal(reported.rows, left.length);
+    assert.ok(found.hits > 0, 'what is left can be searched');
+  });
+
   inTab('a store of the name :memory: is its handle’s own and leaves nothing', async (tab) => {
     const found = await tab.run(async ({ ChatStore }) => {
       const [one, two] = await Promise.all([ChatStore.open(':memory:'), ChatStore.open(':memory:')]);
