@@ -222,6 +222,73 @@ for (const [way, end] of Object.entries(endings)) {
   });
 }
 
+test(
+  'with retries: 0 nothing is sent again when the worker ends: its outcome is unknown',
+  { timeout: 120_000 },
+  async (t) => {
+    const browser = await startChromium();
+    const tab = await browser.tab(server.page(), { before: noteWorkers });
+    for (const [way, end] of Object.entries(endings)) {
+      // Behind an open transaction they wait for their turn; without one, some are done when the worker ends.
+      for (const waiting of [true, false]) {
+        const about = `the worker ${way}, the calls ${waiting ? 'wait' : 'run'}`;
+        await tab.run(
+          async ({ ChatStore, state }, { name, behind }) => {
+            const store = await ChatStore.open(name, { retries: 0 });
+            state.store = store;
+            await store.sessions.create({ id: 's' });
+            if (behind) {
+              await new Promise((opened) => {
+                state.transaction = store
+                  .transaction(() => {
+                    opened();
+                    return new Promise(() => undefined);
+                  })
+                  .catch(() => undefined);
+              });
+            }
+            state.calls = Promise.allSettled(
+              Array.from({ length: 300 }, (_, i) =>
+                store.messages.add({ sessionId: 's', role: 'user', content: `call ${i}` }),
+              ),
+            );
+          },
+          { name: about, behind: waiting },
+        );
+        await end(tab);
+        const found = await tab.run(async ({ state }) => {
+          const calls = await state.calls;
+          const acknowledged = calls.flatMap(({ status }, i) => (status === 'fulfilled' ? [`call ${i}`] : []));
+          const failed = calls.flatMap(({ reason }) =>
+            reason === undefined ? [] : [`${reason.code}, ${reason.outcome}, ${typeof reason.operationId}`],
+          );
+          // The store itself goes on, with another worker. A worker that closes itself may still have taken the first one.
+          const after = () =>
+            state.store.messages.add({ sessionId: 's', role: 'user', content: 'after' }, { operationId: 'after' });
+          await after().catch((error) => (error.code === 'OUTCOME_UNKNOWN' ? after() : Promise.reject(error)));
+          const stored = [];
+          for await (const { content } of state.store.messages.iterate({ sessionId: 's' })) stored.push(content);
+          const { link } = await state.store.stats();
+          return { acknowledged, failed, stored, link };
+        });
+        t.diagnostic(`${about}: ${found.acknowledged.length} acknowledged, ${found.stored.length - 1} stored`);
+        const kinds = [...new Set(found.failed)];
+        if (kinds.length > 0) assert.deepEqual(kinds, ['OUTCOME_UNKNOWN, unknown, string'], about);
+        assert.deepEqual(found.link, { resent: 0, reconnects: 1 }, about);
+        if (waiting) assert.deepEqual(found.stored, ['after'], `${about}: none had its turn`);
+        const stored = new Set(found.stored);
+        assert.equal(stored.size, found.stored.length, `${about}: none is there twice`);
+        assert.deepEqual(
+          found.acknowledged.filter((content) => !stored.has(content)),
+          [],
+          `${about}: none that was acknowledged is lost`,
+        );
+      }
+    }
+    await browser.close();
+  },
+);
+
 test('a store in memory says that what it had is gone when its worker has ended', { timeout: 60_000 }, async () => {
   const browser = await startChromium();
   const tab = await browser.tab(server.page(), { before: noteWorkers });
