@@ -8,7 +8,7 @@
 
 import { ChatStoreError } from '../client/errors.js';
 import type { CoreFiles } from './core.js';
-import { DATABASE, ROOT_FOLDER } from './names.js';
+import { DATABASE, ROOT_FOLDER, pathOf } from './names.js';
 
 /** What is used of `FileSystemSyncAccessHandle`, which only the types of workers know. */
 interface FileHandle {
@@ -110,8 +110,7 @@ export class StoreFiles implements CoreFiles {
 
   /** Opens the files of another store of this origin too, beside this one's. */
   async openOther(folder: string): Promise<void> {
-    const path = `/${ROOT_FOLDER}/${folder}/${DATABASE}`;
-    if (this.named.has(path)) return;
+    if (this.named.has(pathOf(folder))) return;
     const root = await rootFolder(true);
     const entry = root && (await folderIn(root, folder, true));
     if (entry !== undefined) await this.#openNamed(entry, folder);
@@ -120,7 +119,7 @@ export class StoreFiles implements CoreFiles {
   /** Closes the files of another store again. */
   closeOther(folder: string): void {
     for (const suffix of SUFFIXES) {
-      const path = `/${ROOT_FOLDER}/${folder}/${DATABASE}${suffix}`;
+      const path = pathOf(folder) + suffix;
       const handle = this.named.get(path);
       if (handle === undefined) continue;
       this.named.delete(path);
@@ -191,7 +190,10 @@ export class StoreFiles implements CoreFiles {
     }
   }
 
-  /** Chromium gives room back when a handle is closed; a new one comes as soon as it can be opened. */
+  /**
+   * Chromium gives room back when a handle is closed; a new one comes as soon as it can be opened. Nothing is
+   * thrown: the core that calls this could not catch it.
+   */
   #release(): void {
     const handle = this.#reserve;
     if (handle === undefined) return;
@@ -199,17 +201,18 @@ export class StoreFiles implements CoreFiles {
     this.#handles.delete(handle);
     try {
       handle.truncate(0);
-    } finally {
-      handle.close();
-      this.#openReserve().catch(() => undefined);
+    } catch {
+      // Then it keeps its room: there is nothing to give.
     }
+    handle.close();
+    this.#openReserve().catch(() => undefined);
   }
 
   async #openNamed(entry: FileSystemDirectoryHandle, folder: string): Promise<void> {
     const opened = await Promise.allSettled(
       SUFFIXES.map(async (suffix) => {
         const handle = await this.#openFile(entry, DATABASE + suffix);
-        this.named.set(`/${ROOT_FOLDER}/${folder}/${DATABASE}${suffix}`, handle);
+        this.named.set(pathOf(folder) + suffix, handle);
       }),
     );
     const failed = opened.find((each) => each.status === 'rejected');

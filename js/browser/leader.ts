@@ -12,7 +12,7 @@ import { serve, type Around } from '../host/serve.js';
 import { CoreFile, type CoreOptions } from './core.js';
 import { SPARES, StoreFiles } from './files.js';
 import type { Meeting } from './messages.js';
-import { clientChannel, folderIn, meetingChannel, pageLock } from './names.js';
+import { clientChannel, folderOfPath, meetingChannel, pageLock } from './names.js';
 import { TabPort, WorkerPort } from './ports.js';
 
 /** What a leader is made of. */
@@ -117,7 +117,7 @@ function aroundReplacement(files: StoreFiles): Around {
   const kept = new Set<string>();
   const openKept = async (call: Call): Promise<void> => {
     const keep = call.args !== undefined && 'keep' in call.args ? call.args.keep : undefined;
-    const folder = typeof keep === 'string' ? folderIn(keep) : undefined;
+    const folder = typeof keep === 'string' ? folderOfPath(keep) : undefined;
     if (folder === undefined || kept.has(folder)) return;
     kept.add(folder);
     await files.openOther(folder);
