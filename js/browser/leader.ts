@@ -143,8 +143,8 @@ class Tabs {
   readonly #folder: string;
   readonly #serve: (port: TabPort) => void;
   readonly #meeting: BroadcastChannel;
-  readonly #pages = new Map<string, Set<TabPort>>();
-  readonly #channels = new Set<string>();
+  /** By page, and by channel: one that has asked twice is let in once. */
+  readonly #pages = new Map<string, Map<string, TabPort>>();
   readonly #over = new AbortController();
 
   constructor(folder: string, serveTab: (port: TabPort) => void) {
@@ -157,7 +157,7 @@ class Tabs {
     this.#meeting.addEventListener('message', (event) => {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- pages of this origin send nothing else
       const message = event.data as Meeting;
-      if (message.t !== 'knock' || this.#channels.has(message.channel)) return;
+      if (message.t !== 'knock' || this.#pages.get(message.page)?.has(message.channel)) return;
       if (isNewer(message.hello)) onNewer();
       else this.#welcome(message);
     });
@@ -170,21 +170,21 @@ class Tabs {
   }
 
   #welcome({ channel, page, hello }: Meeting & { t: 'knock' }): void {
-    this.#channels.add(channel);
     const port = new TabPort(clientChannel(this.#folder, channel), hello);
     let ports = this.#pages.get(page);
     if (ports === undefined) {
-      ports = new Set();
+      ports = new Map();
       this.#pages.set(page, ports);
       void this.#watch(page, ports);
     }
-    for (const other of ports) if (other.isClosed) ports.delete(other);
-    ports.add(port);
+    // What a page says here comes in its order: of channels that it has closed it asks no more.
+    for (const [other, { isClosed }] of ports) if (isClosed) ports.delete(other);
+    ports.set(channel, port);
     this.#serve(port);
   }
 
   /** A page that is gone has its lock no more. */
-  async #watch(page: string, ports: Set<TabPort>): Promise<void> {
+  async #watch(page: string, ports: Map<string, TabPort>): Promise<void> {
     try {
       await navigator.locks.request(pageLock(this.#folder, page), { signal: this.#over.signal }, () => undefined);
     } catch {
@@ -192,7 +192,7 @@ class Tabs {
       return;
     }
     this.#pages.delete(page);
-    for (const port of ports) port.end();
+    for (const port of ports.values()) port.end();
   }
 }
 

@@ -15,7 +15,7 @@ import type { Durability, PoolOptions, Role } from '../client/types.js';
 import type { Connection, ConnectionEvents, FromHost, ToHost } from '../host/protocol.js';
 import type { Meeting } from './messages.js';
 import { MEMORY, clientChannel, folderOf, meetingChannel, pageLock, pathOf, workerLock } from './names.js';
-import { TabPort } from './ports.js';
+import { TabPort, addPort } from './ports.js';
 import { StoreWorker } from './worker_host.js';
 
 /** How a place is opened. */
@@ -79,11 +79,6 @@ export class Place implements Connector {
     if (name !== MEMORY) places.set(key, place);
     place.#handles++;
     return place;
-  }
-
-  /** Whether a handle of this page has the store open. */
-  static isOpen(name: string): boolean {
-    return places.has(name);
   }
 
   get awaitsOwner(): boolean {
@@ -213,7 +208,7 @@ export class Place implements Connector {
   ): Promise<Connection | undefined> {
     const meeting = await this.#meet(folder);
     const port = new KnockingPort(folder, this.#page, meeting);
-    this.#tabPorts.add(port);
+    addPort(this.#tabPorts, port);
     const again = setInterval(() => {
       port.knock();
     }, KNOCK_AGAIN_MS);
