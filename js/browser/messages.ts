@@ -35,7 +35,8 @@ export type ToWorker =
   | Start
   | Salvage
   /** The compiled core, or why there is none. */
-  | { t: 'core'; module?: WebAssembly.Module; error?: PlainError }
+  | { t: 'core'; module: WebAssembly.Module }
+  | { t: 'core'; error: PlainError }
   /** A client of this page; where another tab leads, it is told to look there. */
   | { t: 'connect'; port: MessagePort }
   | { t: 'close' };
