@@ -16,9 +16,10 @@ import { clientChannel, folderOfPath, meetingChannel, pageLock } from './names.j
 import { TabPort, WorkerPort } from './ports.js';
 
 /** What a leader is made of. */
-export interface LeaderOptions extends CoreOptions {
+export interface LeaderOptions {
   path: string;
   core: Promise<WebAssembly.Module>;
+  host: CoreOptions;
 }
 
 /** A host that clients of this page and of others reach. */
@@ -31,10 +32,7 @@ export interface Leader {
 
 /** A host on memory of its own, for one page. */
 export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
-  const core = new CoreFile(await options.core, options.path, undefined, {
-    ...coreOptions(options),
-    durability: 'memory',
-  });
+  const core = new CoreFile(await options.core, options.path, undefined, { ...options.host, durability: 'memory' });
   const host = new Host({
     openInstance: () => core.open(),
     discardInstance: () => {
@@ -43,7 +41,7 @@ export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
     releaseOwnership: () => Promise.resolve(),
     nextTurn,
     replaceable: false,
-    slowQueryMs: options.slowQueryMs,
+    slowQueryMs: options.host.slowQueryMs,
   });
   return {
     connect: (port) => {
@@ -76,17 +74,10 @@ export async function lead(folder: string, options: LeaderOptions, onNewer: () =
   };
 }
 
-const coreOptions = ({ durability, pool, purgeTrashAfterMs, clientsMayReturn }: LeaderOptions): CoreOptions => ({
-  durability,
-  pool,
-  purgeTrashAfterMs,
-  clientsMayReturn,
-});
-
 async function openHost(folder: string, options: LeaderOptions): Promise<[StoreFiles, Host]> {
   const files = await StoreFiles.open(folder);
   try {
-    const core = new CoreFile(await options.core, options.path, files, coreOptions(options));
+    const core = new CoreFile(await options.core, options.path, files, options.host);
     const host = new Host({
       openInstance: () => {
         files.freeSpares();
@@ -101,7 +92,7 @@ async function openHost(folder: string, options: LeaderOptions): Promise<[StoreF
       },
       nextTurn,
       replaceable: true,
-      slowQueryMs: options.slowQueryMs,
+      slowQueryMs: options.host.slowQueryMs,
     });
     return [files, host];
   } catch (error) {

@@ -110,8 +110,8 @@ export class ChatStore extends ClientStore {
     const { onEvent, retries = DEFAULT_RETRIES } = options;
     const durability = name === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
-    const wanted = { inMemory, durability, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl };
-    const place = Place.at(name, wanted);
+    const host = { durability, pool, slowQueryMs, purgeTrashAfterMs };
+    const place = Place.at(name, { inMemory, host, assets: { wasmUrl, workerUrl } });
     const link = new Link(place, {
       name: randomName(),
       retries,

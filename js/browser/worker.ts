@@ -10,7 +10,7 @@ import { fromPlain, toPlain, type PlainError } from '../client/errors.js';
 import { toError } from '../host/core.js';
 import { bindCore } from './core.js';
 import { StoreFiles, whyNoFiles } from './files.js';
-import { lead, leadInMemory, type Leader } from './leader.js';
+import { lead, leadInMemory, type Leader, type LeaderOptions } from './leader.js';
 import type { FromWorker, Salvage, Start, ToWorker } from './messages.js';
 import { leaderLock, pathOf } from './names.js';
 
@@ -56,17 +56,17 @@ async function start(options: Start): Promise<void> {
       return new Promise(() => undefined);
     });
   }
-  const { folder } = options;
+  const { folder, path, host } = options;
   const reason = folder === undefined ? undefined : await whyNoFiles();
   if (folder === undefined || reason !== undefined) {
-    leads(await leadInMemory({ ...options, core }));
+    leads(await leadInMemory({ path, host, core }));
     tell({ t: 'leads', ephemeral: true, ...(reason === undefined ? {} : { reason }) });
     return;
   }
   const lock = leaderLock(folder);
   const led = await navigator.locks.request(lock, { ifAvailable: true }, async (granted) => {
     if (granted === null) return false;
-    await leadFor(folder, options);
+    await leadFor(folder, { path, host, core });
     return true;
   });
   let clientsMayReturn = !led;
@@ -75,18 +75,18 @@ async function start(options: Start): Promise<void> {
     follows();
     // oxlint-disable-next-line no-await-in-loop, no-loop-func -- one term after the other
     await navigator.locks.request(lock, { signal: over.signal }, () =>
-      leadFor(folder, { ...options, clientsMayReturn }),
+      leadFor(folder, { path, host: { ...host, clientsMayReturn }, core }),
     );
     clientsMayReturn = true;
   }
 }
 
 /** Leads until the store is closed or given up to a newer version. */
-async function leadFor(folder: string, options: Start & { clientsMayReturn?: boolean }): Promise<void> {
+async function leadFor(folder: string, options: LeaderOptions): Promise<void> {
   const ended = new Promise<void>((resolve) => {
     stepDown = resolve;
   });
-  const current = await lead(folder, { ...options, core }, () => {
+  const current = await lead(folder, options, () => {
     void current
       .close()
       .catch(() => undefined)
