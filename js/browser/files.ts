@@ -78,6 +78,16 @@ export async function folderIn(
   }
 }
 
+/** Removes the folder of a store that nobody has open, if there is one. */
+export async function removeFolder(folder: string): Promise<void> {
+  try {
+    const root = await rootFolder(false);
+    await whenFree(async () => root?.removeEntry(folder, { recursive: true }));
+  } catch (error) {
+    if (nameOf(error) !== 'NotFoundError') throw fileError(`the store in ${folder} cannot be removed`, error);
+  }
+}
+
 /** The open files of one store. */
 export class StoreFiles implements CoreFiles {
   readonly named = new Map<string, FileHandle>();
@@ -221,23 +231,27 @@ export class StoreFiles implements CoreFiles {
     throw failed.reason;
   }
 
-  /** Opens a file, and waits where a worker that has ended still has it. */
   async #openFile(folder: FileSystemDirectoryHandle, name: string): Promise<FileHandle> {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `whyNoFiles` has looked
     const entry = (await folder.getFileHandle(name, { create: true })) as FileEntry;
-    const endMs = performance.now() + FREE_WITHIN_MS;
-    for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- each try follows from the one before
-        const handle = await entry.createSyncAccessHandle();
-        this.#handles.add(handle);
-        return handle;
-      } catch (error) {
-        if (nameOf(error) !== 'NoModificationAllowedError' || performance.now() > endMs) throw error;
-      }
-      // oxlint-disable-next-line no-await-in-loop -- as above
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const handle = await whenFree(() => entry.createSyncAccessHandle());
+    this.#handles.add(handle);
+    return handle;
+  }
+}
+
+/** Does what cannot be done with files that are open, and waits where a worker that has ended still has them. */
+async function whenFree<T>(act: () => Promise<T>): Promise<T> {
+  const endMs = performance.now() + FREE_WITHIN_MS;
+  for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- each try follows from the one before
+      return await act();
+    } catch (error) {
+      if (nameOf(error) !== 'NoModificationAllowedError' || performance.now() > endMs) throw error;
     }
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
   }
 }
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { importSource } from './support.mjs';
 
-const { StoreFiles } = await importSource('js/browser/files.ts');
+const { StoreFiles, removeFolder } = await importSource('js/browser/files.ts');
 
 /** A folder whose files are sizes; all of them fail to be cut to nothing. */
 function folder(open) {
@@ -29,12 +29,16 @@ function folder(open) {
   };
 }
 
+function withRoot(t, root) {
+  const { navigator } = globalThis;
+  const set = (value) => Object.defineProperty(globalThis, 'navigator', { value, configurable: true });
+  set({ storage: { getDirectory: async () => root } });
+  t.after(() => set(navigator));
+}
+
 test('room that cannot be given back is no failure for the core, which could not catch it', async (t) => {
   const open = new Set();
-  const { navigator } = globalThis;
-  const storage = { getDirectory: async () => folder(open) };
-  Object.defineProperty(globalThis, 'navigator', { value: { storage }, configurable: true });
-  t.after(() => Object.defineProperty(globalThis, 'navigator', { value: navigator, configurable: true }));
+  withRoot(t, folder(open));
   const files = await StoreFiles.open('chats');
   await files.tidy();
   assert.equal(files.reserve.hold(), true);
@@ -44,4 +48,16 @@ test('room that cannot be given back is no failure for the core, which could not
   assert.equal(files.reserve.hold(), true);
   files.close();
   assert.deepEqual([...open], []);
+});
+
+test('a store is removed as soon as a worker that has ended has let its files go', async (t) => {
+  let tries = 0;
+  const stores = {
+    removeEntry: async () => {
+      if (++tries < 4) throw new DOMException('it is open', 'NoModificationAllowedError');
+    },
+  };
+  withRoot(t, { getDirectoryHandle: async () => stores });
+  await removeFolder('chats');
+  assert.equal(tries, 4);
 });
