@@ -339,7 +339,10 @@ async function disk({ open, folder, samples }) {
   return { rows };
 }
 
-/** `copy`: whether the group changes the store that it is given, and so gets one of its own. */
+/**
+ * `copy`: whether the group changes the store that it is given, and so gets one of its own. `own`: it makes its
+ * store. `only`: whom it concerns, where the others have nothing like it.
+ */
 export const groups = {
   prepare: { run: prepare },
   reads: { run: reads, grows: true },
@@ -354,4 +357,5 @@ export const groups = {
   memory: { run: memory },
   traced: { run: traced, copy: true, once: true },
   disk: { run: disk, own: true },
+  demo: { own: true, only: 'chatstore' },
 };
