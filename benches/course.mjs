@@ -78,8 +78,8 @@ function jobsOf(contestants, names, size, round, { quick, heavy_rounds }) {
     if (contestant.base === undefined) return [{ contestant, group: 'disk', size }];
     return names
       .filter((name) => {
-        const { heavy, once } = groups[name] ?? {};
-        if (contestant.lacks?.groups.includes(name)) return false;
+        const { heavy, once, only = contestant.name } = groups[name] ?? {};
+        if (contestant.lacks?.groups.includes(name) || only !== contestant.name) return false;
         return (!heavy || (!quick && round < heavy_rounds)) && (!once || round === 0);
       })
       .map((group) => ({ contestant, group, size }));

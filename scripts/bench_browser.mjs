@@ -19,6 +19,7 @@ import { goals, rows } from '../benches/browser/rows.mjs';
 import { runBench } from '../benches/course.mjs';
 import { bringBrowserPeers } from '../benches/peers.mjs';
 import { build } from './build.mjs';
+import { buildPage } from './page.mjs';
 import { main } from './process.mjs';
 
 const bench = {
@@ -39,6 +40,7 @@ const bench = {
     'bulk_many',
     'bulk_many_searchable',
     'traced',
+    'demo',
   ],
   defaults: { folder: 'target/bench-browser', rounds: 3, minutes: 20, heavy_rounds: 1 },
   results: { whole: 'browser.json', partial: 'partial.json' },
@@ -54,6 +56,7 @@ await main(() =>
   runBench(bench, {
     async bring() {
       await build();
+      await buildPage();
       return bringBrowserPeers(contestants);
     },
     makeHost: (folder, invited) => PageHost.start(folder, invited),

@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use chatstore::engine::{Call, Event, Job};
 use chatstore::model::{BotPatch, Field, MessagePatch, NewBot, NewSession, PageOptions, Search};
-use chatstore::store::streams::{Delta, NewStream, StreamEnd};
+use chatstore::store::streams::StreamEnd;
 use chatstore::store::touched::Change;
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
 use chatstore::vfs::{MemoryStorage, OpenMode, Storage};
 use chatstore::{Engine, Options, Outcome, Reply, Request};
-use clients::{Clients, add, code, list, new_session};
+use clients::{Clients, add, append, code, list, new_session, start};
 
 fn sessions(ids: &[&str]) -> Change {
     Change {
@@ -72,29 +72,6 @@ fn session_of(id: &str, bot_id: &str) -> Request<'static> {
         bot_id: Some(bot_id.into()),
         ..NewSession::default()
     })
-}
-
-fn start() -> Request<'static> {
-    Request::MessagesStart {
-        new: NewStream {
-            session_id: "s".into(),
-            id: Some("reply".into()),
-            ..NewStream::default()
-        },
-        client: "a client".into(),
-    }
-}
-
-fn append(first_number: i64, text: &str) -> Request<'static> {
-    Request::MessagesAppend {
-        session_id: "s".into(),
-        id: "reply".into(),
-        first_number,
-        deltas: vec![Delta::Grow {
-            part_type: "text".into(),
-            text: text.into(),
-        }],
-    }
 }
 
 fn search(query: &str) -> Request<'static> {

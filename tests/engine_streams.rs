@@ -6,37 +6,10 @@ mod clients;
 
 use chatstore::model::{Message, PageOptions, Search};
 use chatstore::store::query::QueryParams;
-use chatstore::store::streams::{Delta, NewStream, StreamEnd};
+use chatstore::store::streams::StreamEnd;
 use chatstore::vfs::simulated::{Fault, On, Script, SimulatedDisk};
 use chatstore::{Options, Outcome, Reply, Request};
-use clients::{Clients, code, list, new_session, operation};
-
-fn delta(text: &str) -> Delta {
-    Delta::Grow {
-        part_type: "text".into(),
-        text: text.into(),
-    }
-}
-
-fn start() -> Request<'static> {
-    Request::MessagesStart {
-        new: NewStream {
-            session_id: "s".into(),
-            id: Some("reply".into()),
-            ..NewStream::default()
-        },
-        client: "a client".into(),
-    }
-}
-
-fn append(first_number: i64, text: &str) -> Request<'static> {
-    Request::MessagesAppend {
-        session_id: "s".into(),
-        id: "reply".into(),
-        first_number,
-        deltas: vec![delta(text)],
-    }
-}
+use clients::{Clients, append, code, delta, list, new_session, operation, start};
 
 fn finish(text: &str) -> Request<'static> {
     Request::MessagesFinish {

@@ -10,6 +10,7 @@ import { basename, join } from 'node:path';
 import { Failure, probe } from '../../scripts/process.mjs';
 import { job_limit_ms } from '../host.mjs';
 import { readTrace, tracing } from '../trace.mjs';
+import { scrollDemo } from './demo.mjs';
 import { startServer } from './server.mjs';
 
 const require = createRequire(new URL('../peers/package.json', import.meta.url));
@@ -44,6 +45,8 @@ export class PageHost {
   async run(contestant, job) {
     try {
       if (job.group === 'cold') return await this.#cold(contestant, job);
+      if (job.group === 'demo')
+        return await this.#browse(job.folder, this.#program, (context) => scrollDemo(context, job));
       if (job.group === 'traced') return await this.#traced(contestant, job);
       return await this.#browse(job.folder, this.#program, (context) => this.#load(context, contestant, job));
     } catch (error) {

@@ -36,6 +36,8 @@ export const rows = [
   row('search_common'),
   row('search_two'),
   row('delete'),
+  row('frame_p95', { title: 'demo page, a chat of all messages scrolled: 95 of 100 frames within', unit: 'ms' }),
+  row('frame_longest', { title: 'demo page, the same: longest frame', unit: 'ms' }),
   row('file'),
   row('flushes_insert'),
   row('writes_insert'),

@@ -6,8 +6,7 @@
  */
 
 import { createBindings, type Bindings } from '../../dist/wasm/bindings.js';
-import type { Durability, PoolOptions } from '../client/types.js';
-import type { CoreInstance } from '../host/core.js';
+import type { CoreInstance, HostOptions } from '../host/core.js';
 
 /** The files that a core works on; see `OpfsStorage`. */
 export interface CoreFiles {
@@ -17,12 +16,8 @@ export interface CoreFiles {
   reserve: { bytes: number; hold(): boolean; release(): void };
 }
 
-export interface CoreOptions {
-  durability?: Durability | undefined;
-  purgeTrashAfterMs?: number | undefined;
-  pool?: PoolOptions | undefined;
-  /** Not the core's own concern, but the host's. */
-  slowQueryMs?: number | undefined;
+export interface CoreOptions extends HostOptions {
+  /** The leader before was lost, and its clients may be on their way to this one. */
   clientsMayReturn?: boolean | undefined;
 }
 

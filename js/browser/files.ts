@@ -8,7 +8,7 @@
 
 import { ChatStoreError } from '../client/errors.js';
 import type { CoreFiles } from './core.js';
-import { DATABASE, ROOT_FOLDER } from './names.js';
+import { DATABASE, ROOT_FOLDER, pathOf } from './names.js';
 
 /** What is used of `FileSystemSyncAccessHandle`, which only the types of workers know. */
 interface FileHandle {
@@ -78,6 +78,16 @@ export async function folderIn(
   }
 }
 
+/** Removes the folder of a store that nobody has open, if there is one. */
+export async function removeFolder(folder: string): Promise<void> {
+  try {
+    const root = await rootFolder(false);
+    await whenFree(async () => root?.removeEntry(folder, { recursive: true }));
+  } catch (error) {
+    if (nameOf(error) !== 'NotFoundError') throw fileError(`the store in ${folder} cannot be removed`, error);
+  }
+}
+
 /** The open files of one store. */
 export class StoreFiles implements CoreFiles {
   readonly named = new Map<string, FileHandle>();
@@ -110,8 +120,7 @@ export class StoreFiles implements CoreFiles {
 
   /** Opens the files of another store of this origin too, beside this one's. */
   async openOther(folder: string): Promise<void> {
-    const path = `/${ROOT_FOLDER}/${folder}/${DATABASE}`;
-    if (this.named.has(path)) return;
+    if (this.named.has(pathOf(folder))) return;
     const root = await rootFolder(true);
     const entry = root && (await folderIn(root, folder, true));
     if (entry !== undefined) await this.#openNamed(entry, folder);
@@ -120,7 +129,7 @@ export class StoreFiles implements CoreFiles {
   /** Closes the files of another store again. */
   closeOther(folder: string): void {
     for (const suffix of SUFFIXES) {
-      const path = `/${ROOT_FOLDER}/${folder}/${DATABASE}${suffix}`;
+      const path = pathOf(folder) + suffix;
       const handle = this.named.get(path);
       if (handle === undefined) continue;
       this.named.delete(path);
@@ -191,7 +200,10 @@ export class StoreFiles implements CoreFiles {
     }
   }
 
-  /** Chromium gives room back when a handle is closed; a new one comes as soon as it can be opened. */
+  /**
+   * Chromium gives room back when a handle is closed; a new one comes as soon as it can be opened. Nothing is
+   * thrown: the core that calls this could not catch it.
+   */
   #release(): void {
     const handle = this.#reserve;
     if (handle === undefined) return;
@@ -199,17 +211,18 @@ export class StoreFiles implements CoreFiles {
     this.#handles.delete(handle);
     try {
       handle.truncate(0);
-    } finally {
-      handle.close();
-      this.#openReserve().catch(() => undefined);
+    } catch {
+      // Then it keeps its room: there is nothing to give.
     }
+    handle.close();
+    this.#openReserve().catch(() => undefined);
   }
 
   async #openNamed(entry: FileSystemDirectoryHandle, folder: string): Promise<void> {
     const opened = await Promise.allSettled(
       SUFFIXES.map(async (suffix) => {
         const handle = await this.#openFile(entry, DATABASE + suffix);
-        this.named.set(`/${ROOT_FOLDER}/${folder}/${DATABASE}${suffix}`, handle);
+        this.named.set(pathOf(folder) + suffix, handle);
       }),
     );
     const failed = opened.find((each) => each.status === 'rejected');
@@ -218,23 +231,27 @@ export class StoreFiles implements CoreFiles {
     throw failed.reason;
   }
 
-  /** Opens a file, and waits where a worker that has ended still has it. */
   async #openFile(folder: FileSystemDirectoryHandle, name: string): Promise<FileHandle> {
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- `whyNoFiles` has looked
     const entry = (await folder.getFileHandle(name, { create: true })) as FileEntry;
-    const endMs = performance.now() + FREE_WITHIN_MS;
-    for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
-      try {
-        // oxlint-disable-next-line no-await-in-loop -- each try follows from the one before
-        const handle = await entry.createSyncAccessHandle();
-        this.#handles.add(handle);
-        return handle;
-      } catch (error) {
-        if (nameOf(error) !== 'NoModificationAllowedError' || performance.now() > endMs) throw error;
-      }
-      // oxlint-disable-next-line no-await-in-loop -- as above
-      await new Promise((resolve) => setTimeout(resolve, delayMs));
+    const handle = await whenFree(() => entry.createSyncAccessHandle());
+    this.#handles.add(handle);
+    return handle;
+  }
+}
+
+/** Does what cannot be done with files that are open, and waits where a worker that has ended still has them. */
+async function whenFree<T>(act: () => Promise<T>): Promise<T> {
+  const endMs = performance.now() + FREE_WITHIN_MS;
+  for (let delayMs = FIRST_DELAY_MS; ; delayMs = Math.min(delayMs * 2, LAST_DELAY_MS)) {
+    try {
+      // oxlint-disable-next-line no-await-in-loop -- each try follows from the one before
+      return await act();
+    } catch (error) {
+      if (nameOf(error) !== 'NoModificationAllowedError' || performance.now() > endMs) throw error;
     }
+    // oxlint-disable-next-line no-await-in-loop -- as above
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
   }
 }
 

@@ -12,13 +12,14 @@ import { serve, type Around } from '../host/serve.js';
 import { CoreFile, type CoreOptions } from './core.js';
 import { SPARES, StoreFiles } from './files.js';
 import type { Meeting } from './messages.js';
-import { clientChannel, folderIn, meetingChannel, pageLock } from './names.js';
+import { clientChannel, folderOfPath, meetingChannel, pageLock } from './names.js';
 import { TabPort, WorkerPort } from './ports.js';
 
 /** What a leader is made of. */
-export interface LeaderOptions extends CoreOptions {
+export interface LeaderOptions {
   path: string;
   core: Promise<WebAssembly.Module>;
+  host: CoreOptions;
 }
 
 /** A host that clients of this page and of others reach. */
@@ -31,10 +32,7 @@ export interface Leader {
 
 /** A host on memory of its own, for one page. */
 export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
-  const core = new CoreFile(await options.core, options.path, undefined, {
-    ...coreOptions(options),
-    durability: 'memory',
-  });
+  const core = new CoreFile(await options.core, options.path, undefined, { ...options.host, durability: 'memory' });
   const host = new Host({
     openInstance: () => core.open(),
     discardInstance: () => {
@@ -43,7 +41,7 @@ export async function leadInMemory(options: LeaderOptions): Promise<Leader> {
     releaseOwnership: () => Promise.resolve(),
     nextTurn,
     replaceable: false,
-    slowQueryMs: options.slowQueryMs,
+    slowQueryMs: options.host.slowQueryMs,
   });
   return {
     connect: (port) => {
@@ -76,17 +74,10 @@ export async function lead(folder: string, options: LeaderOptions, onNewer: () =
   };
 }
 
-const coreOptions = ({ durability, pool, purgeTrashAfterMs, clientsMayReturn }: LeaderOptions): CoreOptions => ({
-  durability,
-  pool,
-  purgeTrashAfterMs,
-  clientsMayReturn,
-});
-
 async function openHost(folder: string, options: LeaderOptions): Promise<[StoreFiles, Host]> {
   const files = await StoreFiles.open(folder);
   try {
-    const core = new CoreFile(await options.core, options.path, files, coreOptions(options));
+    const core = new CoreFile(await options.core, options.path, files, options.host);
     const host = new Host({
       openInstance: () => {
         files.freeSpares();
@@ -101,7 +92,7 @@ async function openHost(folder: string, options: LeaderOptions): Promise<[StoreF
       },
       nextTurn,
       replaceable: true,
-      slowQueryMs: options.slowQueryMs,
+      slowQueryMs: options.host.slowQueryMs,
     });
     return [files, host];
   } catch (error) {
@@ -117,7 +108,7 @@ function aroundReplacement(files: StoreFiles): Around {
   const kept = new Set<string>();
   const openKept = async (call: Call): Promise<void> => {
     const keep = call.args !== undefined && 'keep' in call.args ? call.args.keep : undefined;
-    const folder = typeof keep === 'string' ? folderIn(keep) : undefined;
+    const folder = typeof keep === 'string' ? folderOfPath(keep) : undefined;
     if (folder === undefined || kept.has(folder)) return;
     kept.add(folder);
     await files.openOther(folder);
@@ -143,8 +134,8 @@ class Tabs {
   readonly #folder: string;
   readonly #serve: (port: TabPort) => void;
   readonly #meeting: BroadcastChannel;
-  readonly #pages = new Map<string, Set<TabPort>>();
-  readonly #channels = new Set<string>();
+  /** By page, and by channel: one that has asked twice is let in once. */
+  readonly #pages = new Map<string, Map<string, TabPort>>();
   readonly #over = new AbortController();
 
   constructor(folder: string, serveTab: (port: TabPort) => void) {
@@ -157,7 +148,7 @@ class Tabs {
     this.#meeting.addEventListener('message', (event) => {
       // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- pages of this origin send nothing else
       const message = event.data as Meeting;
-      if (message.t !== 'knock' || this.#channels.has(message.channel)) return;
+      if (message.t !== 'knock' || this.#pages.get(message.page)?.has(message.channel)) return;
       if (isNewer(message.hello)) onNewer();
       else this.#welcome(message);
     });
@@ -170,21 +161,21 @@ class Tabs {
   }
 
   #welcome({ channel, page, hello }: Meeting & { t: 'knock' }): void {
-    this.#channels.add(channel);
     const port = new TabPort(clientChannel(this.#folder, channel), hello);
     let ports = this.#pages.get(page);
     if (ports === undefined) {
-      ports = new Set();
+      ports = new Map();
       this.#pages.set(page, ports);
       void this.#watch(page, ports);
     }
-    for (const other of ports) if (other.isClosed) ports.delete(other);
-    ports.add(port);
+    // What a page says here comes in its order: of channels that it has closed it asks no more.
+    for (const [other, { isClosed }] of ports) if (isClosed) ports.delete(other);
+    ports.set(channel, port);
     this.#serve(port);
   }
 
   /** A page that is gone has its lock no more. */
-  async #watch(page: string, ports: Set<TabPort>): Promise<void> {
+  async #watch(page: string, ports: Map<string, TabPort>): Promise<void> {
     try {
       await navigator.locks.request(pageLock(this.#folder, page), { signal: this.#over.signal }, () => undefined);
     } catch {
@@ -192,7 +183,7 @@ class Tabs {
       return;
     }
     this.#pages.delete(page);
-    for (const port of ports) port.end();
+    for (const port of ports.values()) port.end();
   }
 }
 

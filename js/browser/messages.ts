@@ -6,7 +6,7 @@
  */
 
 import type { PlainError } from '../client/errors.js';
-import type { Durability, PoolOptions } from '../client/types.js';
+import type { HostOptions } from '../host/core.js';
 import type { ToHost } from '../host/protocol.js';
 
 /** Makes a worker stand in line for a store. */
@@ -17,10 +17,7 @@ export interface Start {
   path: string;
   /** The lock that the worker holds for as long as it lives. */
   lock: string;
-  durability?: Durability | undefined;
-  purgeTrashAfterMs?: number | undefined;
-  pool?: PoolOptions | undefined;
-  slowQueryMs?: number | undefined;
+  host: HostOptions;
 }
 
 /** Makes a worker save what is left of a damaged store; the folders of it and of the new one. */
@@ -35,7 +32,8 @@ export type ToWorker =
   | Start
   | Salvage
   /** The compiled core, or why there is none. */
-  | { t: 'core'; module?: WebAssembly.Module; error?: PlainError }
+  | { t: 'core'; module: WebAssembly.Module }
+  | { t: 'core'; error: PlainError }
   /** A client of this page; where another tab leads, it is told to look there. */
   | { t: 'connect'; port: MessagePort }
   | { t: 'close' };

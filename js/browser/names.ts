@@ -46,7 +46,7 @@ export function nameOf(folder: string): string | undefined {
 export const pathOf = (folder: string): string => `/${ROOT_FOLDER}/${folder}/${DATABASE}`;
 
 /** The folder of such a path; undefined for any other. */
-export const folderIn = (path: string): string | undefined =>
+export const folderOfPath = (path: string): string | undefined =>
   path.split('/').length === 4 && path === pathOf(path.split('/')[2] ?? '') ? path.split('/')[2] : undefined;
 
 /** Held by the worker that has the store's files. */

@@ -23,7 +23,7 @@ import type {
   Stats,
   StoreInfo,
 } from '../client/types.js';
-import { fileError, nameOf as nameOfError, rootFolder, whyNoFolders } from './files.js';
+import { removeFolder, rootFolder, whyNoFolders } from './files.js';
 import { DATABASE, MEMORY, folderOf, leaderLock, nameOf, pathOf } from './names.js';
 import { Place } from './place.js';
 import { salvageInWorker } from './worker_host.js';
@@ -110,8 +110,8 @@ export class ChatStore extends ClientStore {
     const { onEvent, retries = DEFAULT_RETRIES } = options;
     const durability = name === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
-    const wanted = { inMemory, durability, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl };
-    const place = Place.at(name, wanted);
+    const host = { durability, pool, slowQueryMs, purgeTrashAfterMs };
+    const place = Place.at(name, { inMemory, host, assets: { wasmUrl, workerUrl } });
     const link = new Link(place, {
       name: randomName(),
       retries,
@@ -163,14 +163,7 @@ export class ChatStore extends ClientStore {
   static async destroy(name: string): Promise<void> {
     const folder = folderOf(name);
     if (name === MEMORY || (await whyNoFolders()) !== undefined) return;
-    await whileClosed(name, async () => {
-      try {
-        const root = await rootFolder(false);
-        await root?.removeEntry(folder, { recursive: true });
-      } catch (error) {
-        if (nameOfError(error) !== 'NotFoundError') throw fileError(`the store ${name} cannot be removed`, error);
-      }
-    });
+    await whileClosed(name, () => removeFolder(folder));
   }
 
   /**

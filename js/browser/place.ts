@@ -11,22 +11,19 @@ import { introduce } from '../client/connection.js';
 import { ChatStoreError } from '../client/errors.js';
 import { randomName } from '../client/ids.js';
 import type { Connector } from '../client/link.js';
-import type { Durability, PoolOptions, Role } from '../client/types.js';
+import type { Role } from '../client/types.js';
+import type { HostOptions } from '../host/core.js';
 import type { Connection, ConnectionEvents, FromHost, ToHost } from '../host/protocol.js';
 import type { Meeting } from './messages.js';
 import { MEMORY, clientChannel, folderOf, meetingChannel, pageLock, pathOf, workerLock } from './names.js';
-import { TabPort } from './ports.js';
-import { StoreWorker } from './worker_host.js';
+import { TabPort, addPort } from './ports.js';
+import { StoreWorker, type Assets } from './worker_host.js';
 
 /** How a place is opened. */
 export interface PlaceOptions {
   inMemory: boolean;
-  durability?: Durability | undefined;
-  purgeTrashAfterMs?: number | undefined;
-  pool?: PoolOptions | undefined;
-  slowQueryMs?: number | undefined;
-  wasmUrl?: string | URL | undefined;
-  workerUrl?: string | URL | undefined;
+  host: HostOptions;
+  assets: Assets;
 }
 
 /** A leader that is just coming may not have heard. */
@@ -79,11 +76,6 @@ export class Place implements Connector {
     if (name !== MEMORY) places.set(key, place);
     place.#handles++;
     return place;
-  }
-
-  /** Whether a handle of this page has the store open. */
-  static isOpen(name: string): boolean {
-    return places.has(name);
   }
 
   get awaitsOwner(): boolean {
@@ -181,18 +173,15 @@ export class Place implements Connector {
         'the worker of this store has ended, and the data that was in its memory is gone',
       );
     }
-    const { durability, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl } = this.#options;
+    const { host, assets } = this.#options;
     const worker = new StoreWorker(
-      { wasmUrl, workerUrl },
+      assets,
       {
         t: 'start',
         folder: this.#folder,
         path: this.path,
         lock: workerLock(this.#folder ?? MEMORY, randomName()),
-        durability,
-        pool,
-        slowQueryMs,
-        purgeTrashAfterMs,
+        host,
       },
       () => {
         if (worker.standing === 'leads') this.#remembers ||= worker.ephemeral;
@@ -213,7 +202,7 @@ export class Place implements Connector {
   ): Promise<Connection | undefined> {
     const meeting = await this.#meet(folder);
     const port = new KnockingPort(folder, this.#page, meeting);
-    this.#tabPorts.add(port);
+    addPort(this.#tabPorts, port);
     const again = setInterval(() => {
       port.knock();
     }, KNOCK_AGAIN_MS);

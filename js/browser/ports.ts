@@ -79,6 +79,12 @@ function transferable(messages: Message[]): Transferable[] {
   return buffers;
 }
 
+/** Adds a port to those that somebody has to end; nobody tells of those that have been closed since. */
+export function addPort<P extends GatheringPort>(ports: Set<P>, port: P): void {
+  for (const other of ports) if (other.isClosed) ports.delete(other);
+  ports.add(port);
+}
+
 /** Between a page and its worker. */
 export class WorkerPort extends GatheringPort {
   /** Several tabs are several turns, however each of them gathers. */

@@ -10,7 +10,7 @@ import { fromPlain, toPlain, type PlainError } from '../client/errors.js';
 import { toError } from '../host/core.js';
 import { bindCore } from './core.js';
 import { StoreFiles, whyNoFiles } from './files.js';
-import { lead, leadInMemory, type Leader } from './leader.js';
+import { lead, leadInMemory, type Leader, type LeaderOptions } from './leader.js';
 import type { FromWorker, Salvage, Start, ToWorker } from './messages.js';
 import { leaderLock, pathOf } from './names.js';
 
@@ -24,22 +24,19 @@ interface WorkerScope {
 const scope = globalThis as unknown as WorkerScope;
 /** Aborted when the page wants no more of this worker. */
 const over = new AbortController();
+let haveCore: (core: WebAssembly.Module | Promise<never>) => void;
 /** The compiled core, which the page loads meanwhile. */
-const core = new Promise<WebAssembly.Module>((resolve, reject) => {
-  scope.addEventListener('message', ({ data }) => {
-    if (data.t !== 'core') return;
-    if (data.module !== undefined) resolve(data.module);
-    else if (data.error !== undefined) reject(fromPlain(data.error));
-  });
+const core = new Promise<WebAssembly.Module>((resolve) => {
+  haveCore = resolve;
 });
 // Whoever needs it hears of a failure.
 core.catch(() => undefined);
-let leader: Leader | undefined;
+/** Null: another page's worker leads; undefined: that is not known yet. */
+let leader: Leader | null | undefined;
 /** Resolves when this worker has no hold on the lock any more, and will have none. */
 let started: Promise<void> | undefined;
 /** Clients that have come before it is known who leads. */
 const early: MessagePort[] = [];
-let standing: 'starting' | 'leads' | 'follows' = 'starting';
 /** Ends the time of the leader, and with it its hold on the lock. */
 let stepDown: (() => void) | undefined;
 
@@ -59,17 +56,17 @@ async function start(options: Start): Promise<void> {
       return new Promise(() => undefined);
     });
   }
-  const { folder } = options;
-  const reason = folder === undefined ? '' : await whyNoFiles();
+  const { folder, path, host } = options;
+  const reason = folder === undefined ? undefined : await whyNoFiles();
   if (folder === undefined || reason !== undefined) {
-    leads(await leadInMemory({ ...options, core }));
-    tell({ t: 'leads', ephemeral: true, ...(reason === undefined || reason === '' ? {} : { reason }) });
+    leads(await leadInMemory({ path, host, core }));
+    tell({ t: 'leads', ephemeral: true, ...(reason === undefined ? {} : { reason }) });
     return;
   }
   const lock = leaderLock(folder);
   const led = await navigator.locks.request(lock, { ifAvailable: true }, async (granted) => {
     if (granted === null) return false;
-    await leadFor(folder, options);
+    await leadFor(folder, { path, host, core });
     return true;
   });
   let clientsMayReturn = !led;
@@ -78,18 +75,18 @@ async function start(options: Start): Promise<void> {
     follows();
     // oxlint-disable-next-line no-await-in-loop, no-loop-func -- one term after the other
     await navigator.locks.request(lock, { signal: over.signal }, () =>
-      leadFor(folder, { ...options, clientsMayReturn }),
+      leadFor(folder, { path, host: { ...host, clientsMayReturn }, core }),
     );
     clientsMayReturn = true;
   }
 }
 
 /** Leads until the store is closed or given up to a newer version. */
-async function leadFor(folder: string, options: Start & { clientsMayReturn?: boolean }): Promise<void> {
+async function leadFor(folder: string, options: LeaderOptions): Promise<void> {
   const ended = new Promise<void>((resolve) => {
     stepDown = resolve;
   });
-  const current = await lead(folder, { ...options, core }, () => {
+  const current = await lead(folder, options, () => {
     void current
       .close()
       .catch(() => undefined)
@@ -103,13 +100,11 @@ async function leadFor(folder: string, options: Start & { clientsMayReturn?: boo
 
 function leads(current: Leader): void {
   leader = current;
-  standing = 'leads';
   for (const port of early.splice(0)) current.connect(port);
 }
 
 function follows(): void {
-  leader = undefined;
-  standing = 'follows';
+  leader = null;
   for (const port of early.splice(0)) sendElsewhere(port);
 }
 
@@ -120,10 +115,10 @@ const sendElsewhere = (port: MessagePort): void => {
 
 async function close(): Promise<void> {
   over.abort();
-  const led = leader !== undefined;
+  const led = leader;
   let failure: PlainError | undefined;
   try {
-    await leader?.close();
+    await led?.close();
   } catch (error) {
     failure = toPlain(toError(error));
   }
@@ -152,9 +147,9 @@ scope.addEventListener('message', ({ data }) => {
       });
       break;
     case 'connect':
-      if (leader !== undefined) leader.connect(data.port);
-      else if (standing === 'starting') early.push(data.port);
-      else sendElsewhere(data.port);
+      if (leader === undefined) early.push(data.port);
+      else if (leader === null) sendElsewhere(data.port);
+      else leader.connect(data.port);
       break;
     case 'close':
       void close();
@@ -163,6 +158,7 @@ scope.addEventListener('message', ({ data }) => {
       salvage(data).catch(failed);
       break;
     case 'core':
+      haveCore('module' in data ? data.module : Promise.reject(fromPlain(data.error)));
       break;
   }
 });

@@ -11,7 +11,7 @@ import { toError } from '../host/core.js';
 import type { Connection, ConnectionEvents } from '../host/protocol.js';
 import { loadCore } from './load.js';
 import type { FromWorker, Salvage, Start, ToWorker } from './messages.js';
-import { WorkerPort } from './ports.js';
+import { WorkerPort, addPort } from './ports.js';
 
 /** A worker that closes its files; one that does not come to it is ended all the same. */
 const CLOSE_WITHIN_MS = 10_000;
@@ -84,7 +84,7 @@ export class StoreWorker {
     const { port1, port2 } = new MessageChannel();
     const port = new WorkerPort(port1);
     this.#tell({ t: 'connect', port: port2 }, [port2]);
-    this.#ports.add(port);
+    addPort(this.#ports, port);
     try {
       return await introduce(port, { name }, events);
     } catch (error) {

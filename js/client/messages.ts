@@ -8,7 +8,7 @@ import { checkArgument, checked } from './arguments.js';
 import { argumentsOf, checkOptions, only, withoutNulls, type Caller } from './caller.js';
 import { ChatStoreError } from './errors.js';
 import { bodyColumns, columnsOf, columnsOfOne, jsonFields, packBody, packColumns, type NewColumns } from './pack.js';
-import { readAdded, readCount, readMessages, readSessions, readTree } from './rows.js';
+import { readAdded, readCount, readMessages, readNextCursor, readSessions, readTree } from './rows.js';
 import * as shapes from './shapes.js';
 import { MessageStream } from './stream.js';
 import type {
@@ -34,6 +34,7 @@ import type {
 
 /** Messages that `iterate` reads at a time. */
 const ITERATE_ROWS = 500;
+const sent = Promise.resolve();
 
 /** The verbs of messages, on a store or in a transaction. */
 export class Messages {
@@ -204,24 +205,38 @@ export class Messages {
     checkOptions(shapes.iterateMessages, options);
     const { sessionId, botId, ...wait } = options;
     const which = sessionId === undefined ? { botId, order: 'asc' } : { sessionId, fromStart: true };
+    const { readText, inTransaction } = this.#caller;
     const view = await this.#caller.view(wait);
+    let limit = ITERATE_ROWS;
+    const ask = (cursor: string | undefined): Promise<Uint8Array> =>
+      view.call({ verb: 'messages.list', write: false, args: withoutNulls({ ...which, limit, cursor }) }, wait);
     try {
-      let limit = ITERATE_ROWS;
       let cursor: string | null | undefined;
+      let ahead: Promise<Uint8Array> | undefined;
       while (cursor !== null) {
-        let page: Page<Message>;
+        let reply: Uint8Array;
         try {
-          const request = { verb: 'messages.list', write: false, args: withoutNulls({ ...which, limit, cursor }) };
           // oxlint-disable-next-line no-await-in-loop -- a page names the one after it
-          page = readMessages(await view.call(request, wait), this.#caller.readText);
+          reply = await (ahead ?? ask(cursor));
         } catch (error) {
           // Messages of many megabytes: fewer of them fit into one reply.
           if (limit === 1 || !(error instanceof ChatStoreError && error.code === 'TOO_LARGE')) throw error;
           limit = Math.ceil(limit / 8);
+          ahead = undefined;
           continue;
         }
-        yield* page.items;
-        cursor = page.nextCursor;
+        const isFirst = cursor === undefined;
+        cursor = readNextCursor(reply, readText);
+        ahead = undefined;
+        // While this page is read, the host makes the next. Who looks at one page only has no need of it, and
+        // what a transaction writes meanwhile is to be seen.
+        if (cursor !== null && !isFirst && inTransaction !== true) {
+          ahead = ask(cursor);
+          ahead.catch(() => undefined);
+          // oxlint-disable-next-line no-await-in-loop -- it is sent at the end of this turn
+          await sent;
+        }
+        yield* readMessages(reply, readText).items;
       }
     } finally {
       view.end();

@@ -103,13 +103,22 @@ interface Columns {
   prevCursor: string | null;
 }
 
-function readColumns(
-  reply: Uint8Array,
-  kind: number,
-  numberColumns: number,
-  textColumns: number,
-  readText: ReadText,
-): Columns {
+/** Where the parts of a reply lie, in bytes from its beginning. */
+interface Layout {
+  bytes: Uint8Array;
+  rows: number;
+  numbersAt: number;
+  numberValues: number;
+  lengthsAt: number;
+  textValues: number;
+  blockAt: number;
+  asciiBytes: number;
+  utf8At: number;
+  nextBytes: number;
+  prevBytes: number;
+}
+
+function readLayout(reply: Uint8Array, kind: number, numberColumns: number, textColumns: number): Layout {
   // The numbers are read in place, so they must lie on a multiple of eight.
   const bytes = reply.byteOffset % 8 === 0 ? reply : reply.slice();
   if (bytes.length < HEADER_BYTES) throw damaged(`${String(bytes.length)} bytes are no header`);
@@ -149,7 +158,31 @@ function readColumns(
   // Where every column is null or one value for all, no size speaks for the count of rows; an
   // array of that many would be made all the same.
   if (numberValues + textValues < rows && rows > 1_000_000) throw damaged(`${String(rows)} rows`);
+  return {
+    bytes,
+    rows,
+    numbersAt,
+    numberValues,
+    lengthsAt,
+    textValues,
+    blockAt,
+    asciiBytes,
+    utf8At,
+    nextBytes,
+    prevBytes,
+  };
+}
 
+function readColumns(
+  reply: Uint8Array,
+  kind: number,
+  numberColumns: number,
+  textColumns: number,
+  readText: ReadText,
+): Columns {
+  const layout = readLayout(reply, kind, numberColumns, textColumns);
+  const { bytes, rows, numbersAt, numberValues, lengthsAt, textValues, blockAt, asciiBytes, utf8At } = layout;
+  const columns = numberColumns + textColumns;
   const floats = new Float64Array(bytes.buffer, bytes.byteOffset + numbersAt, numberValues);
   const numbers: ArrayLike<number>[] = [];
   let float = 0;
@@ -179,8 +212,8 @@ function readColumns(
     return textAt(start, utf8Position);
   };
   const cursor = (length: number): string | null => (length === NONE ? null : nextText(length & ~IN_UTF8_BLOCK));
-  const nextCursor = cursor(nextBytes);
-  const prevCursor = cursor(prevBytes);
+  const nextCursor = cursor(layout.nextBytes);
+  const prevCursor = cursor(layout.prevBytes);
 
   const texts: (string | null)[][] = [];
   let at = 0;
@@ -264,6 +297,13 @@ export function readSessions(reply: Uint8Array, readText: ReadText): Page<Sessio
     };
   }
   return { items, nextCursor, prevCursor };
+}
+
+/** Where the page after that of these messages begins: known before they are read. */
+export function readNextCursor(reply: Uint8Array, readText: ReadText): string | null {
+  const { bytes, blockAt, nextBytes } = readLayout(reply, KIND_MESSAGES, 11, 12);
+  // It is ASCII, and stands first.
+  return nextBytes === NONE ? null : readText(bytes)(blockAt, blockAt + nextBytes);
 }
 
 /** The messages of a reply. */

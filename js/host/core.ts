@@ -5,7 +5,7 @@
  */
 
 import { ChatStoreError, fromPlain, isPlainError, type PlainError } from '../client/errors.js';
-import type { StoreChange } from '../client/types.js';
+import type { OpenOptions, StoreChange } from '../client/types.js';
 
 /** Is told what has happened in the core, within `take` and `takeChanges`, and must not call the core meanwhile. */
 export interface CoreSink {
@@ -55,6 +55,9 @@ export class CoreEvents implements CoreSink {
     return events;
   }
 }
+
+/** Options of `open` that hold for all who have a store open: those of whoever was the first. */
+export type HostOptions = Pick<OpenOptions, 'durability' | 'pool' | 'purgeTrashAfterMs' | 'slowQueryMs'>;
 
 /** An open instance of the core. Errors are thrown as plain objects; anything else means that it is dead. */
 export interface CoreInstance {

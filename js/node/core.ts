@@ -9,8 +9,8 @@ import * as nodeFs from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createBindings } from '../../dist/wasm/bindings.js';
 import { ChatStoreError } from '../client/errors.js';
-import type { Durability, PoolOptions, SalvageReport } from '../client/types.js';
-import { toError, type CoreInstance } from '../host/core.js';
+import type { SalvageReport } from '../client/types.js';
+import { toError, type CoreInstance, type HostOptions } from '../host/core.js';
 
 let compiling: Promise<WebAssembly.Module> | undefined;
 
@@ -51,13 +51,8 @@ export async function salvageFile(damaged: string, to: string): Promise<Omit<Sal
 }
 
 /** What a core is opened with; it crosses to a worker as it is. */
-export interface CoreOptions {
+export interface CoreOptions extends HostOptions {
   inMemory: boolean;
-  durability?: Durability | undefined;
-  purgeTrashAfterMs?: number | undefined;
-  pool?: PoolOptions | undefined;
-  /** Not the core's own concern, but the host's. */
-  slowQueryMs?: number | undefined;
   /** The host before was lost, and its clients may be on their way to this one. */
   clientsMayReturn?: boolean | undefined;
 }

@@ -7,9 +7,7 @@
 
 import type { ChatStore } from '../client/store.js';
 import type { OpenOptions } from '../client/types.js';
-import { failureFrom } from './findings.js';
 import type { Environment, Scratch, Store, StoreOptions } from './types.js';
-import { pause } from './work.js';
 
 export * from './index.js';
 
@@ -59,8 +57,6 @@ export function environmentOf(stores: Opens, assets: AssetOptions = {}): Environ
     },
   };
 }
-
-const MAX_TRIES = 100;
 
 const absolute = (url: string | URL): string => new URL(url, globalThis.location.href).href;
 
@@ -159,23 +155,10 @@ class OriginScratch implements Scratch {
   async remove(): Promise<void> {
     await this.#close();
     this.#workers.forget(this.#name);
-    await this.#destroy(this.#name);
+    await this.#stores.destroy(this.#name);
     // What a replacement has put aside.
     for (const { name } of await this.#stores.list()) {
-      if (name.startsWith(`${this.#name}.`)) await this.#destroy(name);
-    }
-  }
-
-  /** A worker that has just ended may have its lock for a moment more. */
-  async #destroy(name: string): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        await this.#stores.destroy(name);
-        return;
-      } catch (error) {
-        if (failureFrom(error).code !== 'STORE_LOCKED' || tries >= MAX_TRIES) throw error;
-      }
-      await pause(tries);
+      if (name.startsWith(`${this.#name}.`)) await this.#stores.destroy(name);
     }
   }
 

@@ -24,7 +24,7 @@ use super::figures::Counter;
 use super::locks::HandleId;
 use super::memory::MemoryFile;
 use super::shared_file::{SharedFile, layered};
-use super::storage::{OpenMode, RawFile, Storage};
+use super::storage::{OpenMode, RawFile, Storage, refuse_write_if};
 use super::wal_space::Unflushed;
 
 /// What all callbacks of one registered VFS share.
@@ -222,16 +222,6 @@ impl FileHandle {
             .guarded(code, || self.file.with_raw(code, action))
     }
 
-    fn refuse_if_read_only(&self) -> VfsResult<()> {
-        if self.read_only {
-            return Err(VfsError::new(
-                VfsErrorCode::ReadOnly,
-                "the file is open for reading only".into(),
-            ));
-        }
-        Ok(())
-    }
-
     /// See [`WalIndex::map`].
     pub fn map_wal_index(
         &self,
@@ -277,7 +267,7 @@ impl VfsFile for FileHandle {
     }
 
     fn write(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
-        self.refuse_if_read_only()?;
+        refuse_write_if(self.read_only)?;
         ensure_in_range(offset_bytes, bytes.len(), VfsErrorCode::Full)?;
         self.with_raw(VfsErrorCode::IoWrite, |raw| {
             raw.write_at(bytes, offset_bytes)
@@ -285,7 +275,7 @@ impl VfsFile for FileHandle {
     }
 
     fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
-        self.refuse_if_read_only()?;
+        refuse_write_if(self.read_only)?;
         self.with_raw(VfsErrorCode::IoTruncate, |raw| {
             if size_bytes > raw.size_bytes()? {
                 return Err(VfsError::new(

@@ -11,7 +11,7 @@ use rsqlite_vfs::{
 };
 
 use super::os::SystemOs;
-use super::storage::{OpenMode, RawFile, Storage};
+use super::storage::{OpenMode, RawFile, Storage, refuse_write_if};
 
 /// Large enough that a big file is few allocations, small enough for a small one.
 const CHUNK_BYTES: usize = 64 * 1024;
@@ -106,30 +106,18 @@ struct SharedMemoryFile {
     read_only: bool,
 }
 
-impl SharedMemoryFile {
-    fn refuse_if_read_only(&self) -> VfsResult<()> {
-        if self.read_only {
-            return Err(VfsError::new(
-                VfsErrorCode::ReadOnly,
-                "the file is open for reading only".into(),
-            ));
-        }
-        Ok(())
-    }
-}
-
 impl RawFile for SharedMemoryFile {
     fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
         self.file.borrow_mut().read_at(buffer, offset_bytes)
     }
 
     fn write_at(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
-        self.refuse_if_read_only()?;
+        refuse_write_if(self.read_only)?;
         self.file.borrow_mut().write_at(bytes, offset_bytes)
     }
 
     fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
-        self.refuse_if_read_only()?;
+        refuse_write_if(self.read_only)?;
         self.file.borrow_mut().truncate(size_bytes)
     }
 

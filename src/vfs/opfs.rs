@@ -20,7 +20,7 @@ use wasm_bindgen::prelude::*;
 use super::figures::as_u64;
 use super::javascript::{absurd, checked_count, checked_size, described, position, text_of};
 use super::os::SystemOs;
-use super::storage::{OpenMode, RawFile, Storage};
+use super::storage::{OpenMode, RawFile, Storage, refuse_write_if};
 
 #[wasm_bindgen]
 extern "C" {
@@ -332,30 +332,18 @@ struct OpfsFile {
     read_only: bool,
 }
 
-impl OpfsFile {
-    fn refuse_if_read_only(&self) -> VfsResult<()> {
-        if self.read_only {
-            return Err(VfsError::new(
-                VfsErrorCode::ReadOnly,
-                "the file is open for reading only".into(),
-            ));
-        }
-        Ok(())
-    }
-}
-
 impl RawFile for OpfsFile {
     fn read_at(&mut self, buffer: &mut [u8], offset_bytes: u64) -> VfsResult<usize> {
         self.slot.read_at(buffer, offset_bytes, &self.path)
     }
 
     fn write_at(&mut self, bytes: &[u8], offset_bytes: u64) -> VfsResult<()> {
-        self.refuse_if_read_only()?;
+        refuse_write_if(self.read_only)?;
         self.slot.write_at(bytes, offset_bytes, &self.path)
     }
 
     fn truncate(&mut self, size_bytes: u64) -> VfsResult<()> {
-        self.refuse_if_read_only()?;
+        refuse_write_if(self.read_only)?;
         let code = VfsErrorCode::IoTruncate;
         let size = position(size_bytes, 0, code)?;
         let handle = self.slot.handle.borrow();

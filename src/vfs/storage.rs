@@ -56,6 +56,17 @@ pub trait RawFile: 'static {
     }
 }
 
+/// What a change of a file comes to that is open for reading only.
+pub(super) fn refuse_write_if(read_only: bool) -> VfsResult<()> {
+    if read_only {
+        return Err(VfsError::new(
+            VfsErrorCode::ReadOnly,
+            "the file is open for reading only".into(),
+        ));
+    }
+    Ok(())
+}
+
 /// [`RawFile::read_at`] for who relies on the count: a place that is broken, or a host that does not
 /// know of a limit, may claim to have given more than it was asked for.
 pub(crate) fn read_at_most(

@@ -301,6 +301,18 @@ function watch(store, read) {
 
 const contents = (sessionId) => async (view) => (await view.messages.list({ sessionId })).items.map((m) => m.content);
 
+/** Watches the session `s`; what a run has read it gives when it is let `go`. The first one has read. */
+async function watchHeld(store) {
+  await store.sessions.create({ id: 's' });
+  const live = watch(store, async (view) => {
+    const found = await contents('s')(view);
+    await new Promise((resolve) => (live.go = resolve));
+    return found;
+  });
+  await until(() => live.go !== undefined);
+  return live;
+}
+
 test('a live query shows what is there, and shows it again when it has changed', async (t) => {
   const store = await open(t);
   await store.sessions.create({ id: 's' });
@@ -409,24 +421,17 @@ test('a live search of a reply under way comes to rest', async (t) => {
 
 test('one run follows the other, however much changes meanwhile', async (t) => {
   const store = await open(t);
-  await store.sessions.create({ id: 's' });
-  let go;
-  const live = watch(store, async (view) => {
-    const found = await contents('s')(view);
-    await new Promise((resolve) => (go = resolve));
-    return found;
-  });
-  await until(() => go !== undefined);
+  const live = await watchHeld(store);
   for (let i = 0; i < 5; i++) {
     await store.messages.add(said('s', String(i)));
     await quiet();
   }
   assert.equal(live.reads, 1);
-  const first = go;
-  go = undefined;
+  const first = live.go;
+  live.go = undefined;
   first();
-  await until(() => go !== undefined);
-  go();
+  await until(() => live.go !== undefined);
+  live.go();
   await until(() => live.shown.length === 2);
   await quiet();
   assert.deepEqual([live.shown[1], live.reads, live.most], [['0', '1', '2', '3', '4'], 2, 1]);
@@ -513,25 +518,18 @@ test('a live query that nobody looks at is not read, and begins again', async (t
 
 test('a query that is left and looked at again while it is read shows what is there', async (t) => {
   const store = await open(t);
-  await store.sessions.create({ id: 's' });
-  let go;
-  const live = watch(store, async (view) => {
-    const found = await contents('s')(view);
-    await new Promise((resolve) => (go = resolve));
-    return found;
-  });
-  await until(() => go !== undefined);
+  const live = await watchHeld(store);
   live.end();
   await store.messages.add(said('s', 'meanwhile'));
   await quiet();
   const end = live.query.subscribe(() => undefined);
   while (live.query.value?.length !== 1) {
-    go();
+    live.go();
     await pause(5);
   }
   assert.equal(live.most, 1);
   end();
-  go();
+  live.go();
 });
 
 test('a store that closes ends its live queries', async () => {

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use chatstore::engine::{Answer, Call, ClientId, Event, Job, Operation};
 use chatstore::model::{Message, MessageList, NewMessage, NewSession, Page, PageOptions, Session};
+use chatstore::store::streams::{Delta, NewStream};
 use chatstore::store::touched::Change;
 use chatstore::vfs::{MemoryStorage, Storage};
 use chatstore::{Engine, Options, Reply, Request, Result};
@@ -252,4 +253,32 @@ pub fn operation(id: &str, attempt: u32) -> Option<Operation> {
         attempt,
         first_sent_ms: 0,
     })
+}
+
+pub fn delta(text: &str) -> Delta {
+    Delta::Grow {
+        part_type: "text".into(),
+        text: text.into(),
+    }
+}
+
+/// Starts the reply `reply` of `a client` in the session `s`.
+pub fn start() -> Request<'static> {
+    Request::MessagesStart {
+        new: NewStream {
+            session_id: "s".into(),
+            id: Some("reply".into()),
+            ..NewStream::default()
+        },
+        client: "a client".into(),
+    }
+}
+
+pub fn append(first_number: i64, text: &str) -> Request<'static> {
+    Request::MessagesAppend {
+        session_id: "s".into(),
+        id: "reply".into(),
+        first_number,
+        deltas: vec![delta(text)],
+    }
 }

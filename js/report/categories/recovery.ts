@@ -219,7 +219,7 @@ export const recovery: Category = {
         const errors: unknown[] = [];
         await elsewhere.transaction(async (tx) => {
           await tx.messages.add(said(sessionId, 'first'));
-          for (const timeoutMs of [20, 60]) {
+          for (const timeoutMs of [200, 400]) {
             const { code, outcome } = await failureOf(store.messages.add(said(sessionId, 'too late'), { timeoutMs }));
             errors.push([code, outcome]);
           }

@@ -5,13 +5,12 @@
  */
 import type { Stats, VerifyReport } from 'chatstore';
 import { useEffect, useState, type StateUpdater } from 'preact/hooks';
-import { chooseFile, saveCopy } from '../state/copies';
 import { momentOf } from '../state/dates';
 import sampleLicense from '../../sample/LICENSE-chitchat-dataset.txt?url';
 import { number, size } from '../state/sizes';
 import { info, lastEvent, room, theStore } from '../state/store';
 import { attempt } from '../state/toasts';
-import { offered } from './dialogs';
+import { CopyButtons } from './copy_buttons';
 import { Icon } from './icons';
 import { KeepButton, place } from './place';
 import { VerificationReport } from './report';
@@ -30,19 +29,7 @@ export function Health() {
           <p>{place()}</p>
           <Room />
           <div class="row">
-            <button type="button" onClick={saveCopy}>
-              <Icon name="save" /> Save a copy
-            </button>
-            <button
-              type="button"
-              onClick={() => {
-                chooseFile((file) => {
-                  offered.value = file;
-                });
-              }}
-            >
-              <Icon name="load" /> Load a copy
-            </button>
+            <CopyButtons />
           </div>
         </section>
         <Check />

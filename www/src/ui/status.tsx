@@ -6,8 +6,7 @@
 import { health } from '../state/route';
 import { size } from '../state/sizes';
 import { info, room } from '../state/store';
-import { chooseFile, saveCopy } from '../state/copies';
-import { offered } from './dialogs';
+import { CopyButtons } from './copy_buttons';
 import { KeepButton } from './place';
 import { Icon } from './icons';
 
@@ -43,19 +42,7 @@ export function MemoryBanner() {
         again later.
       </span>
       <span class="row">
-        <button type="button" onClick={saveCopy}>
-          Save a copy
-        </button>
-        <button
-          type="button"
-          onClick={() => {
-            chooseFile((file) => {
-              offered.value = file;
-            });
-          }}
-        >
-          Load a copy
-        </button>
+        <CopyButtons />
       </span>
     </p>
   );
