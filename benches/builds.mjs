@@ -6,7 +6,8 @@
  * know: other stores; those are the other files here.
  */
 import { join, resolve } from 'node:path';
-import { pathToFileURL } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { Failure, main } from '../scripts/process.mjs';
 import { randomFrom } from './data.mjs';
 
 const rounds = Number(process.env.ROUNDS ?? 60);
@@ -60,30 +61,35 @@ async function turn(build, name) {
 /** What else runs on the machine makes turns slower, never faster: the fast ones say most. */
 const quartile = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 4)];
 
-const dists = process.argv.slice(2);
-if (dists.length < 2) {
-  console.error('node benches/builds.mjs DIST DIST...');
-  process.exit(2);
-}
-const builds = [];
-for (const dist of dists) builds.push(await open(dist));
-const random = randomFrom(1);
-for (let round = 0; round < rounds + warm_up_rounds; round++) {
-  for (const name of Object.keys(paths)) {
-    const order = builds.map((build) => ({ build, at: random() })).toSorted((one, other) => one.at - other.at);
-    for (const { build } of order) {
-      const took_us = await turn(build, name);
-      if (round >= warm_up_rounds) build.times[name].push(took_us);
+/** Runs all paths on all builds and prints what a call took. */
+export async function compareBuilds(dists) {
+  const builds = [];
+  for (const dist of dists) builds.push(await open(dist));
+  const random = randomFrom(1);
+  for (let round = 0; round < rounds + warm_up_rounds; round++) {
+    for (const name of Object.keys(paths)) {
+      const order = builds.map((build) => ({ build, at: random() })).toSorted((one, other) => one.at - other.at);
+      for (const { build } of order) {
+        const took_us = await turn(build, name);
+        if (round >= warm_up_rounds) build.times[name].push(took_us);
+      }
     }
   }
+  console.log(`lower quartile of ${rounds} rounds, µs a call`);
+  for (const name of Object.keys(paths)) {
+    const [first, ...others] = builds.map(({ times }) => times[name]);
+    const shown = others.map((times) => {
+      const change = quartile(times) / quartile(first) - 1;
+      return `${quartile(times).toFixed(2)} (${change > 0 ? '+' : ''}${(change * 100).toFixed(1)} %)`;
+    });
+    console.log(`${name.padEnd(24)} ${quartile(first).toFixed(2).padStart(8)}  ${shown.join('  ')}`);
+  }
+  for (const { store } of builds) await store.close();
 }
-console.log(`lower quartile of ${rounds} rounds, µs a call`);
-for (const name of Object.keys(paths)) {
-  const [first, ...others] = builds.map(({ times }) => times[name]);
-  const shown = others.map((times) => {
-    const change = quartile(times) / quartile(first) - 1;
-    return `${quartile(times).toFixed(2)} (${change > 0 ? '+' : ''}${(change * 100).toFixed(1)} %)`;
+
+if (fileURLToPath(import.meta.url) === process.argv[1])
+  await main(async () => {
+    const dists = process.argv.slice(2);
+    if (dists.length < 2) throw new Failure('expected node benches/builds.mjs DIST DIST...');
+    await compareBuilds(dists);
   });
-  console.log(`${name.padEnd(24)} ${quartile(first).toFixed(2).padStart(8)}  ${shown.join('  ')}`);
-}
-for (const { store } of builds) await store.close();
