@@ -23,7 +23,7 @@ use super::disk::DiskFile;
 use super::figures::Counter;
 use super::locks::HandleId;
 use super::memory::MemoryFile;
-use super::shared_file::{SharedFile, layered};
+use super::shared_file::{Layered, SharedFile, layered};
 use super::storage::{OpenMode, RawFile, Storage, refuse_write_if};
 use super::wal_space::Unflushed;
 
@@ -117,8 +117,8 @@ impl Instance {
             return Ok(file);
         }
         let (raw, read_only) = self.open_raw(path, options)?;
-        let raw = layered(self, raw, path, options.kind())?;
-        let file = Rc::new(SharedFile::new(raw, read_only, Some(path.into())));
+        let layered = layered(self, raw, path, options.kind())?;
+        let file = Rc::new(SharedFile::new(layered, read_only, Some(path.into())));
         self.files
             .borrow_mut()
             .insert(path.into(), Rc::downgrade(&file));
@@ -238,8 +238,7 @@ impl FileHandle {
     /// See [`WalIndex::lock`].
     pub fn lock_wal_index(&self, first: i32, count: i32, flags: i32) -> VfsResult<()> {
         self.instance.guarded(VfsErrorCode::Io, || {
-            let mut wal_index = self.file.wal_index.borrow_mut();
-            wal_index.lock(self.id, first, count, flags)
+            self.file.lock_wal_index(self.id, first, count, flags)
         })
     }
 
@@ -359,7 +358,7 @@ impl VfsStore for Store {
                     instance.open_named(path, options)?
                 }
                 None => Rc::new(SharedFile::new(
-                    Box::new(MemoryFile::default()),
+                    Layered::plain(MemoryFile::default()),
                     false,
                     None,
                 )),

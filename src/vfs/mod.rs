@@ -75,6 +75,7 @@ pub(crate) mod checksum;
 pub mod conformance;
 mod disk;
 mod figures;
+mod gathered;
 mod instance;
 #[cfg(all(target_arch = "wasm32", target_os = "unknown"))]
 mod javascript;

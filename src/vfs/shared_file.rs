@@ -8,8 +8,9 @@ use rsqlite_vfs::{FileKind, VfsError, VfsErrorCode, VfsResult};
 
 use super::checksum::CheckedFile;
 use super::disk::DiskFile;
+use super::gathered::{Checkpoint, gathered};
 use super::instance::Instance;
-use super::locks::LockTable;
+use super::locks::{HandleId, LockTable};
 use super::storage::RawFile;
 use super::wal_buffer::WalBuffer;
 use super::wal_index::WalIndex;
@@ -18,6 +19,8 @@ use super::wal_space::WalSpace;
 /// One file of the storage, open once and shared by its handles.
 pub(super) struct SharedFile {
     raw: RefCell<Box<dyn RawFile>>,
+    /// Of a database.
+    checkpoint: Option<Checkpoint>,
     pub read_only: bool,
     /// `None` for an anonymous temporary file.
     pub path: Option<String>,
@@ -29,9 +32,10 @@ pub(super) struct SharedFile {
 }
 
 impl SharedFile {
-    pub fn new(raw: Box<dyn RawFile>, read_only: bool, path: Option<String>) -> Self {
+    pub fn new(file: Layered, read_only: bool, path: Option<String>) -> Self {
         Self {
-            raw: RefCell::new(raw),
+            raw: RefCell::new(file.raw),
+            checkpoint: file.checkpoint,
             read_only,
             name_is_durable: Cell::new(path.is_none()),
             path,
@@ -53,6 +57,35 @@ impl SharedFile {
         action(&mut **raw)
     }
 
+    /// See [`WalIndex::lock`]. While a handle has the lock for checkpoints, its pages are gathered.
+    pub fn lock_wal_index(
+        &self,
+        handle: HandleId,
+        first: i32,
+        count: i32,
+        flags: i32,
+    ) -> VfsResult<()> {
+        let mut wal_index = self.wal_index.borrow_mut();
+        let Some(checkpoint) = &self.checkpoint else {
+            return wal_index.lock(handle, first, count, flags);
+        };
+        let had_it = wal_index.has_checkpoint_lock(handle);
+        let reached = wal_index.backfilled();
+        wal_index.lock(handle, first, count, flags)?;
+        match (had_it, wal_index.has_checkpoint_lock(handle)) {
+            (false, true) => checkpoint.begin(reached),
+            (true, false) => {
+                // What SQLite has noted holds once it is in the file.
+                wal_index.set_backfilled(checkpoint.unfinished().unwrap_or(reached));
+                if checkpoint.end().is_ok() {
+                    wal_index.set_backfilled(reached);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
     /// Makes the file durable and, the first time, its name. To be called within
     /// [`Instance::guarded`].
     pub fn sync(&self, instance: &Instance, data_only: bool) -> VfsResult<()> {
@@ -70,31 +103,60 @@ impl SharedFile {
     }
 }
 
+/// A file with what its kind asks for between it and SQLite.
+pub(super) struct Layered {
+    raw: Box<dyn RawFile>,
+    checkpoint: Option<Checkpoint>,
+}
+
+impl Layered {
+    /// A file as it is.
+    pub fn plain(file: impl RawFile) -> Self {
+        Self {
+            raw: Box::new(file),
+            checkpoint: None,
+        }
+    }
+}
+
 /// Puts between SQLite and a file of the storage what its kind asks for.
 pub(super) fn layered(
     instance: &Instance,
     raw: Box<dyn RawFile>,
     path: &str,
     kind: Option<FileKind>,
-) -> VfsResult<Box<dyn RawFile>> {
-    let raw: Box<dyn RawFile> = Box::new(DiskFile::new(raw, Rc::clone(&instance.counter)));
+) -> VfsResult<Layered> {
+    let disk = DiskFile::new(raw, Rc::clone(&instance.counter));
     Ok(match kind {
-        Some(FileKind::MainDb) if instance.options.checksums => {
-            Box::new(CheckedFile::new(raw, instance.checks(path), path))
+        Some(FileKind::MainDb) => {
+            let (file, checkpoint) = gathered(disk);
+            let raw: Box<dyn RawFile> = if instance.options.checksums {
+                Box::new(CheckedFile::new(
+                    Box::new(file),
+                    instance.checks(path),
+                    path,
+                ))
+            } else {
+                Box::new(file)
+            };
+            Layered {
+                raw,
+                checkpoint: Some(checkpoint),
+            }
         }
         Some(FileKind::Wal) => {
-            let space = Box::new(WalSpace::new(
-                raw,
+            let space = WalSpace::new(
+                Box::new(disk),
                 Rc::clone(&instance.counter),
                 instance.unflushed(path),
                 instance.options.wal_preallocation,
-            ));
+            );
             if instance.options.wal_buffer {
-                Box::new(WalBuffer::new(space)?)
+                Layered::plain(WalBuffer::new(Box::new(space))?)
             } else {
-                space
+                Layered::plain(space)
             }
         }
-        _ => raw,
+        _ => Layered::plain(disk),
     })
 }

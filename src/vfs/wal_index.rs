@@ -22,6 +22,12 @@ const _: () = assert!(SLOTS as i32 == SQLITE_SHM_NLOCK);
 /// Slots as bits, slot 0 lowest.
 type SlotMask = u8;
 
+/// The slot of who does a checkpoint.
+const CHECKPOINT_SLOT: SlotMask = 1 << 1;
+/// Where in the first region SQLite notes how many frames of the WAL are in the database, 32 bits. A part of
+/// the format of the WAL index.
+const BACKFILLED_AT: usize = 96;
+
 /// Regions and slots of one database, and who uses them.
 #[derive(Default)]
 pub(super) struct WalIndex {
@@ -112,6 +118,36 @@ impl WalIndex {
             }
         }
         Ok(())
+    }
+
+    /// Whether a handle has the slot of who does a checkpoint to itself.
+    pub fn has_checkpoint_lock(&self, handle: HandleId) -> bool {
+        self.users
+            .iter()
+            .any(|user| user.handle == handle && user.exclusive & CHECKPOINT_SLOT != 0)
+    }
+
+    /// How many frames of the WAL are in the database, as SQLite has noted it.
+    pub fn backfilled(&self) -> u32 {
+        self.backfilled_place().map_or(0, |place| {
+            // SAFETY: the place is in a region, which is as long as this index, and aligned.
+            unsafe { place.read() }
+        })
+    }
+
+    /// Notes another count; to be called while no connection is at work.
+    pub fn set_backfilled(&self, frames: u32) {
+        if let Some(place) = self.backfilled_place() {
+            // SAFETY: as above; SQLite reads it when it is called the next time.
+            unsafe { place.write(frames) }
+        }
+    }
+
+    fn backfilled_place(&self) -> Option<NonNull<u32>> {
+        let first = self.regions.first()?;
+        let is_in_it = BACKFILLED_AT + size_of::<u32>() <= first.layout.size();
+        // SAFETY: it is in the region.
+        is_in_it.then(|| unsafe { first.start.add(BACKFILLED_AT).cast() })
     }
 
     /// Ends a handle's use with all its slots; the last user's end frees the regions.
