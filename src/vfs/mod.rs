@@ -10,7 +10,7 @@
 //!          │  shared by path:  rollback lock levels   (locks.rs)
 //!          │                   WAL index and its slots (wal_index.rs)
 //!          ▼
-//!  database: page checksums            (checksum.rs)
+//!  database: page checksums            (checksum.rs), checkpoints in runs of pages (gathered.rs)
 //!  WAL: a transaction in one write     (wal_buffer.rs), space ahead (wal_space.rs)
 //!          ▼
 //!  RawFile, one per path               (storage.rs), counted (disk.rs)
