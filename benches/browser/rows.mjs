@@ -35,7 +35,6 @@ export const rows = [
   row('search_rare'),
   row('search_common'),
   row('search_two'),
-  row('delete'),
   row('frame_p95', { title: 'demo page, a chat of all messages scrolled: 95 of 100 frames within', unit: 'ms' }),
   row('frame_longest', { title: 'demo page, the same: longest frame', unit: 'ms' }),
   row('file'),
