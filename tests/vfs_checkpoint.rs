@@ -39,16 +39,20 @@ fn checkpoint(connection: &Connection) -> Result<(i64, i64), rusqlite::ErrorCode
         .map_err(|error| error.sqlite_error_code().unwrap())
 }
 
-fn rows(connection: &Connection) -> i64 {
-    connection
-        .query_row("SELECT count(x) FROM t", [], |row| row.get(0))
-        .unwrap()
+/// The structure holds, and so many rows are there.
+fn expect_rows(connection: &Connection, expected: i64) {
+    let one = |sql| connection.query_row(sql, [], |row| row.get::<_, String>(0));
+    assert_eq!(
+        one("SELECT CAST(count(x) AS TEXT) FROM t").unwrap(),
+        expected.to_string()
+    );
+    assert_eq!(one("PRAGMA integrity_check").unwrap(), "ok");
 }
 
-fn integrity(connection: &Connection) -> String {
-    connection
-        .query_row("PRAGMA integrity_check", [], |row| row.get(0))
-        .unwrap()
+/// So many rows are there when the power was lost after everything was closed.
+fn expect_rows_after_power_loss(disk: &SimulatedDisk, expected: i64) {
+    let (_vfs, connection) = connect(&disk.after_power_loss(1));
+    expect_rows(&connection, expected);
 }
 
 /// The write of pages to the database that comes after so many fails once.
@@ -72,38 +76,34 @@ fn pages_that_lie_side_by_side_are_written_at_once() {
     let spent = vfs.figures().since(&before);
     assert!(frames > ROWS && moved == frames, "{moved} of {frames}");
     assert!(spent.writes < 20, "{} writes", spent.writes);
-    assert_eq!(
-        (rows(&connection), integrity(&connection)),
-        (ROWS, "ok".into())
-    );
+    expect_rows(&connection, ROWS);
 }
 
 #[test]
 fn whatever_write_of_a_checkpoint_fails_the_next_one_goes_on() {
     for fault in [VfsErrorCode::Full, VfsErrorCode::IoWrite] {
-        for after_calls in 0.. {
+        let mut all_failed = true;
+        for after_calls in 0..100 {
             let disk = SimulatedDisk::new(1);
             let (vfs, connection) = connect(&disk);
             fill(&connection, 0);
             fail_write(&disk, after_calls, fault);
             let failed = checkpoint(&connection);
-            assert_eq!(
-                (rows(&connection), integrity(&connection)),
-                (ROWS, "ok".into())
-            );
+            expect_rows(&connection, ROWS);
             if failed.is_ok() {
                 assert!(after_calls > 2, "{after_calls} writes");
+                all_failed = false;
                 break;
             }
             let (frames, moved) = checkpoint(&connection).unwrap();
             assert_eq!(moved, frames);
             drop((connection, vfs));
-            let (_vfs, connection) = connect(&disk.after_power_loss(1));
-            assert_eq!(
-                (rows(&connection), integrity(&connection)),
-                (ROWS, "ok".into())
-            );
+            expect_rows_after_power_loss(&disk, ROWS);
         }
+        assert!(
+            !all_failed,
+            "a checkpoint makes more writes than were tried"
+        );
     }
 }
 
@@ -116,14 +116,14 @@ fn where_a_reader_keeps_the_wal_a_write_that_fails_last_is_done_again() {
         fill(&connection, 0);
         let reader = vfs.connect("db", OpenFlags::default()).unwrap();
         reader.execute_batch("BEGIN").unwrap();
-        assert_eq!(rows(&reader), ROWS);
+        expect_rows(&reader, ROWS);
         fill(&connection, ROWS);
         fail_write(&disk, after_calls, VfsErrorCode::IoWrite);
         // What the reader sees is moved, and nothing is called for after the last page.
         let first = checkpoint(&connection);
         disk.mend();
         let fresh = vfs.connect("db", OpenFlags::default()).unwrap();
-        assert_eq!((rows(&fresh), integrity(&fresh)), (2 * ROWS, "ok".into()));
+        expect_rows(&fresh, 2 * ROWS);
         drop(fresh);
         let (frames, moved) = checkpoint(&connection).unwrap();
         assert!(moved > 0 && moved < frames, "{moved} of {frames}");
@@ -133,11 +133,22 @@ fn where_a_reader_keeps_the_wal_a_write_that_fails_last_is_done_again() {
         let (frames, moved) = checkpoint(&connection).unwrap();
         assert_eq!(moved, frames);
         drop((connection, vfs));
-        let (_vfs, connection) = connect(&disk.after_power_loss(1));
-        assert_eq!(
-            (rows(&connection), integrity(&connection)),
-            (2 * ROWS, "ok".into())
-        );
+        expect_rows_after_power_loss(&disk, 2 * ROWS);
     }
     assert!(noted > 0, "no checkpoint ended before its last write");
+}
+
+#[test]
+fn what_a_checkpoint_has_moved_is_flushed_before_the_wal_begins_anew() {
+    let disk = SimulatedDisk::new(1);
+    let (_vfs, connection) = connect(&disk);
+    fill(&connection, 0);
+    let (frames, moved) = checkpoint(&connection).unwrap();
+    assert_eq!(moved, frames);
+    // Takes the place of what was moved.
+    fill(&connection, ROWS);
+    for seed in 0..20 {
+        let (_vfs, connection) = connect(&disk.after_power_loss(seed));
+        expect_rows(&connection, 2 * ROWS);
+    }
 }

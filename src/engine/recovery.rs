@@ -1,15 +1,15 @@
 //! What happens after a failure: which of them poison what the connections hold in memory, how the
 //! file is opened again then, and what has become of the writes that were under way.
 
+use std::cell::Cell;
+
 use rusqlite::ffi;
 
 use super::Engine;
-use super::call::{Answer, Collect, Event};
-use super::reply::Reply;
+use super::call::{Collect, Event};
 use super::request::Request;
 use super::scopes::{snapshot_lost, transaction_lost};
 use crate::error::{Code, Error, Outcome, Result};
-use crate::model::Count;
 use crate::store::{search, value};
 
 /// How often the file is opened again after a failure before giving up.
@@ -92,18 +92,14 @@ impl<C: Collect> Engine<C> {
         }
     }
 
+    /// Gives whether there was anything.
     fn drop_stale(&mut self) -> Result<bool> {
-        let answer = self.in_transaction(&|engine| {
-            let messages = search::drop_stale(engine.writer()?, STALE_MESSAGES)?;
-            Ok(Answer {
-                reply: Reply::Count(Count {
-                    messages: messages.unsigned_abs(),
-                    ..Count::default()
-                }),
-                messages: C::default(),
-            })
+        let dropped = Cell::new(0);
+        self.in_transaction(&|engine| {
+            dropped.set(search::drop_stale(engine.writer()?, STALE_MESSAGES)?);
+            Ok(super::done())
         })?;
-        Ok(matches!(answer.reply, Reply::Count(count) if count.messages > 0))
+        Ok(dropped.get() > 0)
     }
 
     /// Where nothing is kept back any more, only that may be written which the file has pages for: what

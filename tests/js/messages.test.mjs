@@ -408,14 +408,38 @@ test('a page that does not fit into one reply is an error, and iterate reads on 
   t.after(() => store.close());
   await store.sessions.create({ id: 's' });
   const content = 'x'.repeat(60 * 2 ** 20);
-  for (const id of ['1', '2', '3', '4', '5']) await store.messages.add({ sessionId: 's', id, role: 'user', content });
-  const error = await rejection(store.messages.list({ sessionId: 's' }));
-  assert.equal(error.code, 'TOO_LARGE');
-  const seen = [];
-  for await (const message of store.messages.iterate({ sessionId: 's' }))
-    seen.push([message.id, message.content.length]);
-  assert.deepEqual(
-    seen,
-    ['1', '2', '3', '4', '5'].map((id) => [id, content.length]),
-  );
+  const ids = ['1', '2', '3', '4', '5'];
+  // Behind two pages of others, the page with the long ones is asked for while the one before is read.
+  for (const [sessionId, before] of [
+    ['s', 0],
+    ['behind others', 1_000],
+  ]) {
+    await store.sessions.create({ id: sessionId }, { ifExists: 'return' });
+    await store.messages.addMany(Array.from({ length: before }, (_, i) => said(`short ${i}`, { sessionId })));
+    for (const id of ids) await store.messages.add({ sessionId, id, role: 'user', content });
+    const error = await rejection(store.messages.list({ sessionId }));
+    assert.equal(error.code, 'TOO_LARGE');
+    const seen = [];
+    for await (const message of store.messages.iterate({ sessionId })) seen.push([message.id, message.content.length]);
+    assert.equal(seen.length, before + ids.length);
+    assert.deepEqual(
+      seen.slice(before),
+      ids.map((id) => [id, content.length]),
+    );
+  }
+});
+
+test('in a transaction iterate sees on a later page what was written while an earlier one was read', async (t) => {
+  const store = await open(t);
+  const added = await store.messages.addMany(Array.from({ length: 1_501 }, (_, i) => said(String(i))));
+  const seen = await store.transaction(async (tx) => {
+    const all = [];
+    for await (const { content } of tx.messages.iterate({ sessionId: 's' })) {
+      all.push(content);
+      if (all.length === 501) await tx.messages.update(added[1_200], { content: 'changed meanwhile' });
+    }
+    return all;
+  });
+  assert.equal(seen.length, 1_501);
+  assert.equal(seen[1_200], 'changed meanwhile');
 });
