@@ -1,12 +1,14 @@
 /**
  * Compares builds of this package on the hot paths: `node benches/builds.mjs DIST DIST...`, each a folder as `dist/`
- * is. The first is the one that the others are compared with; a copy of it among them shows what is chance.
+ * is. The first is the one that the others are compared with; a copy of it among them shows what is chance. With
+ * `--json` it prints numbers only: what a call took, path by path and build by build.
  *
  * Holds: that all run in one process, in turns of a seeded order, so that the machine is the same to each. Must not
  * know: other stores; those are the other files here.
  */
 import { join, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { parseArgs } from 'node:util';
 import { Failure, main } from '../scripts/process.mjs';
 import { randomFrom } from './data.mjs';
 
@@ -61,8 +63,8 @@ async function turn(build, name) {
 /** What else runs on the machine makes turns slower, never faster: the fast ones say most. */
 const quartile = (values) => values.toSorted((one, other) => one - other)[Math.floor(values.length / 4)];
 
-/** Runs all paths on all builds and prints what a call took. */
-export async function compareBuilds(dists) {
+/** Runs all paths on all builds. Gives what a call took, µs, for each path in the order of the builds. */
+async function measure(dists) {
   const builds = [];
   for (const dist of dists) builds.push(await open(dist));
   const random = randomFrom(1);
@@ -75,21 +77,29 @@ export async function compareBuilds(dists) {
       }
     }
   }
-  console.log(`lower quartile of ${rounds} rounds, µs a call`);
-  for (const name of Object.keys(paths)) {
-    const [first, ...others] = builds.map(({ times }) => times[name]);
-    const shown = others.map((times) => {
-      const change = quartile(times) / quartile(first) - 1;
-      return `${quartile(times).toFixed(2)} (${change > 0 ? '+' : ''}${(change * 100).toFixed(1)} %)`;
-    });
-    console.log(`${name.padEnd(24)} ${quartile(first).toFixed(2).padStart(8)}  ${shown.join('  ')}`);
-  }
   for (const { store } of builds) await store.close();
+  return Object.fromEntries(Object.keys(paths).map((name) => [name, builds.map(({ times }) => quartile(times[name]))]));
+}
+
+/** How much more one is than the other: `+1.5 %`. */
+export const more = (value, than) => `${value >= than ? '+' : ''}${((value / than - 1) * 100).toFixed(1)} %`;
+
+async function compare(dists) {
+  const took_us = Object.entries(await measure(dists));
+  console.log(`lower quartile of ${rounds} rounds, µs a call`);
+  for (const [name, [first, ...others]] of took_us) {
+    const shown = others.map((took) => `${took.toFixed(2)} (${more(took, first)})`);
+    console.log(`${name.padEnd(24)} ${first.toFixed(2).padStart(8)}  ${shown.join('  ')}`);
+  }
 }
 
 if (fileURLToPath(import.meta.url) === process.argv[1])
   await main(async () => {
-    const dists = process.argv.slice(2);
-    if (dists.length < 2) throw new Failure('expected node benches/builds.mjs DIST DIST...');
-    await compareBuilds(dists);
+    const { values, positionals: dists } = parseArgs({
+      allowPositionals: true,
+      options: { json: { type: 'boolean' } },
+    });
+    if (dists.length < 2) throw new Failure('expected node benches/builds.mjs [--json] DIST DIST...');
+    if (values.json) console.log(JSON.stringify(await measure(dists)));
+    else await compare(dists);
   });

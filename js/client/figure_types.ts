@@ -92,25 +92,33 @@ export interface Stats {
   room: { quotaBytes: number; usageBytes: number } | null;
   /** The slowest calls that took `slowQueryMs` or more, the slowest first, 20 at most. */
   slow: SlowCall[];
+  /** The calls that failed last, the last first, 20 at most. What its caller has aborted has not failed. */
+  failed: FailedCall[];
   /** Null where it was not asked for. */
   deep: DeepStats | null;
 }
 
-/** A call that took long. Nothing of what was stored, asked for or searched for is in it. */
-export interface SlowCall {
+/** A call that failed. Nothing of what was stored, asked for or searched for is in it. */
+export interface FailedCall {
   verb: string;
-  /** How long it ran, without its wait and without the commit that it shared. */
-  runMs: number;
-  /** How long it had waited for its turn before. */
-  waitedMs: number;
   /** When it ended, epoch milliseconds. */
   at: number;
-  /** The code of its error, where it failed. */
-  error: string | null;
+  /** The code of its error. */
+  error: string;
   /** Its arguments by name: `string(36)`, `number`, `bytes(800)`, lists and objects of such. */
   args: ArgumentShape;
   /** The SQL of `query`, with `?` in the place of every literal and quoted name; else null. */
   statement: string | null;
+}
+
+/** A call that took long. As little is in it as in a {@link FailedCall}. */
+export interface SlowCall extends Omit<FailedCall, 'error'> {
+  /** How long it ran, without its wait. A commit that it shared with others is not in it; one of its own is. */
+  runMs: number;
+  /** How long it had waited for its turn before. */
+  waitedMs: number;
+  /** The code of its error, where it failed. */
+  error: string | null;
   /** SQLite's plan, step by step, of `query`, and of the statement that searches have worked most in; else empty. */
   plan: string[];
 }

@@ -30,7 +30,7 @@ export async function stats(
   const one = (name: string): number => Number(row[name] ?? 0);
   const frames = one('logFrames');
   const pageBytes = one('pageBytes');
-  const { errors, restarts, slow, verbs } = figures;
+  const { errors, failed, restarts, slow, verbs } = figures;
   return {
     file: { sizeBytes: one('pages') * pageBytes, pageBytes, pages: one('pages'), freePages: one('freePages') },
     cache: {
@@ -86,6 +86,7 @@ export async function stats(
     link: link.figures,
     room: roomNow,
     slow,
+    failed,
     deep: null,
   };
 }

@@ -413,7 +413,7 @@ export interface OpenOptions extends CallOptions {
 
 /** Something that happened in a store. */
 export interface StoreEvent {
-  /** `reopened`, `corrupt`, `slow_query`, `internal_error`, …: later versions may know more. */
+  /** `reopened`, `corrupt`, `slow_query`, `query_failed`, `internal_error`, …: later versions may know more. */
   type: string;
   /** In words. */
   message: string;

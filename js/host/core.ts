@@ -9,9 +9,12 @@ import type { OpenOptions, StoreChange } from '../client/types.js';
 
 /** Is told what has happened in the core, within `take` and `takeChanges`, and must not call the core meanwhile. */
 export interface CoreSink {
-  /** After it ran for so long. The bytes are the core's own, and theirs again when this returns. */
-  replied(call: number, runMs: number, reply: Uint8Array): void;
-  failed(call: number, runMs: number, error: PlainError): void;
+  /**
+   * After it ran for so long; undefined: it was all that the step ran. The bytes are the core's own, and theirs again
+   * when this returns.
+   */
+  replied(call: number, runMs: number | undefined, reply: Uint8Array): void;
+  failed(call: number, runMs: number | undefined, error: PlainError): void;
   lost(client: number, scope: number, error: PlainError): void;
   /** What was committed since the last time, where anybody watches. */
   changed(sessions: string[] | undefined, streaming: string[], bots: boolean): void;
@@ -20,7 +23,7 @@ export interface CoreSink {
 
 /** What a sink was told. */
 export type CoreEvent =
-  | { call: number; runMs: number; reply: Uint8Array | undefined; error: PlainError | undefined }
+  | { call: number; runMs: number | undefined; reply: Uint8Array | undefined; error: PlainError | undefined }
   | { client: number; scope: number; lost: PlainError }
   | { change: StoreChange }
   | { notice: string; message: string };
@@ -29,11 +32,11 @@ export type CoreEvent =
 export class CoreEvents implements CoreSink {
   #events: CoreEvent[] = [];
 
-  replied(call: number, runMs: number, reply: Uint8Array): void {
+  replied(call: number, runMs: number | undefined, reply: Uint8Array): void {
     this.#events.push({ call, runMs, reply: reply.slice(), error: undefined });
   }
 
-  failed(call: number, runMs: number, error: PlainError): void {
+  failed(call: number, runMs: number | undefined, error: PlainError): void {
     this.#events.push({ call, runMs, reply: undefined, error });
   }
 

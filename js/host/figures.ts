@@ -1,11 +1,11 @@
 /**
- * What a host counts of the calls that it runs: how long they took, what failed, which were slow.
+ * What a host counts of the calls that it runs: how long they took, which were slow, which failed.
  *
- * Holds: counts of a fixed size, and the shapes of slow calls, never their contents. Must not know: what the core
+ * Holds: counts of a fixed size, and the shapes of some calls, never their contents. Must not know: what the core
  * counts itself, or what is done with the figures.
  */
 
-import type { ArgumentShape, Row, SlowCall, Times } from '../client/types.js';
+import type { ArgumentShape, FailedCall, Row, SlowCall, Times } from '../client/types.js';
 import type { Call } from './protocol.js';
 
 /** Buckets in each doubling of the time: each is at most an eighth of its own beginning wide. */
@@ -59,6 +59,7 @@ export interface HostFigures {
   reruns: number;
   restarts: number;
   slow: SlowCall[];
+  failed: FailedCall[];
 }
 
 /** The verb that asks for them. Like all that begin so, it is not counted itself. */
@@ -70,7 +71,8 @@ export const STATEMENTS = 'stats.statements';
 const UNCOUNTED = 'stats';
 
 const DEFAULT_SLOW_MS = 200;
-const SLOW_CALLS = 20;
+/** Slow calls that are kept, and failed ones. */
+const KEPT_CALLS = 20;
 
 /** Counts for one host, however often its core is replaced. */
 export class Figures {
@@ -82,6 +84,7 @@ export class Figures {
   readonly #verbs = new Map<string, Histogram>();
   readonly #errors: Record<string, number> = {};
   readonly #slow: SlowCall[] = [];
+  readonly #failed: FailedCall[] = [];
 
   constructor(slowMs = DEFAULT_SLOW_MS) {
     this.#slowMs = slowMs === 0 ? Infinity : slowMs;
@@ -105,20 +108,24 @@ export class Figures {
   }
 
   /** Keeps a slow call, where it is among the slowest. `planOf` is asked only then. */
-  keep(call: Call, runMs: number, waitedMs: number, error: string | undefined, planOf: () => string[]): void {
+  keepSlow(call: Call, runMs: number, waitedMs: number, error: string | undefined, planOf: () => string[]): void {
     const before = this.#slow.findIndex((other) => other.runMs < runMs);
-    if (before === -1 && this.#slow.length === SLOW_CALLS) return;
+    if (before === -1 && this.#slow.length === KEPT_CALLS) return;
     this.#slow.splice(before === -1 ? this.#slow.length : before, 0, {
-      verb: call.verb,
+      ...told(call),
       runMs,
       waitedMs,
-      at: Date.now(),
       error: error ?? null,
-      args: shapeOfCall(call),
-      statement: statementOf(call),
       plan: planOf(),
     });
-    this.#slow.splice(SLOW_CALLS);
+    this.#slow.splice(KEPT_CALLS);
+  }
+
+  /** Keeps a call that has failed, in the place of the one that did longest ago. */
+  keepFailed(call: Call, error: string): void {
+    if (call.verb.startsWith(UNCOUNTED)) return;
+    this.#failed.unshift({ ...told(call), error });
+    this.#failed.splice(KEPT_CALLS);
   }
 
   take(): HostFigures {
@@ -132,9 +139,18 @@ export class Figures {
       reruns: this.reruns,
       restarts: this.restarts,
       slow: this.#slow,
+      failed: this.#failed,
     };
   }
 }
+
+/** What may be told of a call. */
+const told = (call: Call): Omit<FailedCall, 'error'> => ({
+  verb: call.verb,
+  at: Date.now(),
+  args: shapeOfCall(call),
+  statement: statementOf(call),
+});
 
 /** Longest list and longest text that are told of a shape. */
 const SHOWN_ITEMS = 20;

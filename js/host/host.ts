@@ -432,7 +432,7 @@ export class Host {
       const { call, sentMs } = waiting;
       const waitedMs = Math.max(0, beganMs - sentMs);
       if (!isForPool(call)) this.#figures.queueWaits.add(waitedMs);
-      this.#note(call, endedMs - sentMs, event.runMs, waitedMs, error);
+      this.#note(call, endedMs - sentMs, event.runMs ?? endedMs - beganMs, waitedMs, error);
       this.#answer(waiting, event.reply, error);
     }
   }
@@ -456,13 +456,21 @@ export class Host {
     this.#figures.answered(call.verb, ms, error?.code);
     if (error === undefined && isForPool(call)) this.#figures.poolWaits.add(ms);
     if (this.#figures.isSlow(runMs)) this.#noteSlow(call, runMs, waitedMs, error);
-    // Its message may quote what was in the core's hands.
-    if (error?.code === 'INTERNAL') this.#tell('internal_error', `${call.verb} failed${spoken(call)}`);
+    if (error !== undefined) this.#noteFailure(call, error);
+  }
+
+  /** Tells of SQL that failed, and of our own faults; what else fails is the caller's to tell. */
+  #noteFailure(call: Call, { code }: ChatStoreError): void {
+    if (code === 'ABORTED') return;
+    this.#figures.keepFailed(call, code);
+    // No message of an error: it may quote what was in the core's hands.
+    if (code === 'INTERNAL') this.#tell('internal_error', `${call.verb} failed${spoken(call)}`);
+    else if (call.verb === 'query') this.#tell('query_failed', `query failed with ${code}${spoken(call)}`);
   }
 
   #noteSlow(call: Call, runMs: number, waitedMs: number, error: ChatStoreError | undefined): void {
     if (call.verb === LOOK) return;
-    this.#figures.keep(call, runMs, waitedMs, error?.code, () => this.#planOf(call));
+    this.#figures.keepSlow(call, runMs, waitedMs, error?.code, () => this.#planOf(call));
     const [ran, waited] = [runMs, waitedMs].map((ms) => String(Math.round(ms)));
     this.#tell('slow_query', `${call.verb} ran ${ran} ms, after it had waited ${waited} ms${spoken(call)}`);
   }

@@ -172,8 +172,9 @@ pub enum Event<C> {
         client: ClientId,
         /// What came of it.
         result: Result<Answer<C>>,
-        /// How long it ran, without its wait and without the commit that it shared, milliseconds.
-        run_ms: f64,
+        /// How long it ran, without its wait and without the commit that it shared, milliseconds;
+        /// none where it was all that its step ran, commit and all.
+        run_ms: Option<f64>,
     },
     /// A transaction or snapshot has ended before its client ended it.
     Lost {

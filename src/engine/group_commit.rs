@@ -37,11 +37,12 @@ impl<C: Collect> Engine<C> {
         }
         self.free_pages_where_tight();
         self.idle.note_write();
+        let timed = waiting.len() > 1;
         let (mut together, mut reopened) = (true, 0);
         while !waiting.is_empty() {
             let at_once = if together { waiting.len() } else { 1 };
             let group: Vec<Waiting> = waiting.drain(..at_once).collect();
-            let error = match self.commit_group(&group) {
+            let error = match self.commit_group(&group, timed) {
                 Ok(results) => {
                     self.settle_all(group, results);
                     continue;
@@ -78,18 +79,19 @@ impl<C: Collect> Engine<C> {
             .extend(settled.map(|(waiting, result)| waiting.settle(result)));
     }
 
-    /// Runs writes in one transaction and commits it. Each has a result of its own then.
+    /// Runs writes in one transaction and commits it. Each has a result of its own then, and a time
+    /// of its own where the step runs others too.
     ///
     /// # Errors
     /// Where beginning or committing failed, or one of them made SQLite end the transaction: nothing of
     /// any of them is kept then.
-    fn commit_group(&mut self, group: &[Waiting]) -> Result<Vec<Result<Answer<C>>>> {
+    fn commit_group(&mut self, group: &[Waiting], timed: bool) -> Result<Vec<Result<Answer<C>>>> {
         // A savepoint keeps a copy of each page that its call changes, and calls seldom fail: where one
         // does, all is taken back and run again with savepoints.
-        if let Some(results) = self.try_group(group, false)? {
+        if let Some(results) = self.try_group(group, timed, false)? {
             return Ok(results);
         }
-        let results = self.try_group(group, true)?;
+        let results = self.try_group(group, timed, true)?;
         Ok(results.unwrap_or_default())
     }
 
@@ -97,6 +99,7 @@ impl<C: Collect> Engine<C> {
     fn try_group(
         &mut self,
         group: &[Waiting],
+        timed: bool,
         savepoints: bool,
     ) -> Result<Option<Vec<Result<Answer<C>>>>> {
         self.begin_writing().map_err(|error| self.judge(error))?;
@@ -112,13 +115,18 @@ impl<C: Collect> Engine<C> {
                 })?;
                 Ok(Answer { reply, messages })
             };
-            let result = waiting.run(|_| {
+            let run = |_: &Call| {
                 if savepoints {
                     self.as_savepoint(run)
                 } else {
                     run(self)
                 }
-            });
+            };
+            let result = if timed {
+                waiting.run_timed(run)
+            } else {
+                waiting.run(run)
+            };
             let is_open = !self.has_rolled_back();
             if result.is_err() && is_open && !savepoints && !alone {
                 self.roll_back_writer();

@@ -21,8 +21,8 @@ pub(super) struct Waiting {
     settle_until_ms: f64,
     /// For a connection of the pool; none in the writers' queue.
     acquire_until_ms: f64,
-    /// How long it ran.
-    run_ms: Cell<f64>,
+    /// How long it ran; none where the step ran nothing else.
+    run_ms: Cell<Option<f64>>,
 }
 
 impl Waiting {
@@ -30,7 +30,7 @@ impl Waiting {
         Self {
             settle_until_ms: now_ms + call.timeout_ms,
             acquire_until_ms: f64::INFINITY,
-            run_ms: Cell::default(),
+            run_ms: Cell::new(Some(0.0)),
             call,
         }
     }
@@ -49,11 +49,17 @@ impl Waiting {
         self.acquire_until_ms = f64::INFINITY;
     }
 
-    /// Runs it, by taking its time.
+    /// Runs it by itself: its time is that of the step, and is not taken twice.
     pub(super) fn run<T>(&self, run: impl FnOnce(&Call) -> T) -> T {
+        self.run_ms.set(None);
+        run(&self.call)
+    }
+
+    /// Runs it in a step with others.
+    pub(super) fn run_timed<T>(&self, run: impl FnOnce(&Call) -> T) -> T {
         let began_ms = monotonic_ms();
         let value = run(&self.call);
-        self.run_ms.set(monotonic_ms() - began_ms);
+        self.run_ms.set(Some(monotonic_ms() - began_ms));
         value
     }
 

@@ -28,11 +28,11 @@ extern "C" {
     /// A call was answered, after it ran for so long. The bytes are the core's: they have to be copied
     /// before this returns.
     #[wasm_bindgen(method, structural)]
-    fn replied(this: &Sink, call: f64, run_ms: f64, reply: &[u8]);
+    fn replied(this: &Sink, call: f64, run_ms: Option<f64>, reply: &[u8]);
 
     /// A call failed.
     #[wasm_bindgen(method, structural)]
-    fn failed(this: &Sink, call: f64, run_ms: f64, error: JsValue);
+    fn failed(this: &Sink, call: f64, run_ms: Option<f64>, error: JsValue);
 
     /// A transaction or snapshot ended early.
     #[wasm_bindgen(method, structural)]

@@ -184,6 +184,7 @@ const sabotages = [
     })),
   },
   { ids: ['recovery.sql.logged'], ...figures((stats) => ({ ...stats, errors: {} })) },
+  { ids: ['recovery.sql.logged'], ...figures((stats) => ({ ...stats, failed: [] })) },
   {
     ids: ['queries.search'],
     verbs: { search: changed((page) => ({ ...page, items: page.items.map((hit) => ({ ...hit, highlights: [] })) })) },

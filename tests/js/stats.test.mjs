@@ -275,22 +275,36 @@ test('the twenty slowest calls are kept, in their order, and what is not slow en
   const figures = new Figures(10);
   const random = seeded(7);
   const times = Array.from({ length: 200 }, () => 10 + random() * 1_000);
-  for (const ms of times) figures.keep(call('x'), ms, 0, undefined, () => []);
+  for (const ms of times) figures.keepSlow(call('x'), ms, 0, undefined, () => []);
   const expected = times.toSorted((one, other) => other - one).slice(0, 20);
   assert.deepEqual(
     figures.take().slow.map(({ runMs }) => runMs),
     expected,
   );
-  figures.keep(call('x'), 10, 0, undefined, () => assert.fail('its plan was asked for'));
+  figures.keepSlow(call('x'), 10, 0, undefined, () => assert.fail('its plan was asked for'));
   assert.deepEqual([figures.isSlow(9.9), figures.isSlow(10)], [false, true]);
   assert.equal(new Figures(0).isSlow(1e9), false, '0 turns it off');
   assert.deepEqual([new Figures().isSlow(199), new Figures().isSlow(200)], [false, true]);
 });
 
+test('the twenty calls that failed last are kept, the last first, and none that asked for figures', () => {
+  const figures = new Figures();
+  for (let at = 0; at < 30; at++) figures.keepFailed(call(`x${at}`, { args: { id: 'secret' } }), 'CONFLICT');
+  figures.keepFailed(call('stats.query'), 'INVALID_SQL');
+  const { failed } = figures.take();
+  assert.deepEqual(
+    failed.map(({ verb }) => verb),
+    Array.from({ length: 20 }, (_, at) => `x${29 - at}`),
+  );
+  const { at, ...last } = failed[0];
+  assert.ok(at <= Date.now());
+  assert.deepEqual(last, { verb: 'x29', error: 'CONFLICT', args: { id: 'string(6)' }, statement: null });
+});
+
 test('of arguments only names, types and lengths are kept', () => {
   const figures = new Figures(1);
   const args = { id: 'secret', tags: ['secret', 1], patch: { title: null, pinned: true, metadata: '{"secret":1}' } };
-  figures.keep(call('x', { args, rows: new Uint8Array(800) }), 5, 2, 'TIMEOUT', () => []);
+  figures.keepSlow(call('x', { args, rows: new Uint8Array(800) }), 5, 2, 'TIMEOUT', () => []);
   const [slow] = figures.take().slow;
   assert.deepEqual(slow.args, {
     id: 'string(6)',
@@ -380,6 +394,30 @@ test('a slow search has the plan of its statement, a slow write the time of its 
     search.plan.join('\n'),
   );
   assert.doesNotMatch(JSON.stringify(slow), /secret/);
+});
+
+test('what fails is kept with its statement and without its contents, and SQL that does is told', async (t) => {
+  const events = [];
+  const store = await storeWithSession(t, { onEvent: (event) => events.push(event) });
+  await rejection(store.query("SELEC 'secret'"));
+  await rejection(store.transaction((tx) => tx.query('SELECT secret FROM nowhere WHERE a = :a', { params: { a: 1 } })));
+  await rejection(store.messages.add(said('secret', { sessionId: 'none' })));
+  const signal = AbortSignal.abort();
+  await rejection(store.messages.add(said('secret'), { signal }));
+  const { failed } = await store.stats();
+  assert.deepEqual(
+    failed.map(({ verb, error, statement }) => [verb, error, statement]),
+    [
+      ['messages.add', 'CONSTRAINT_FOREIGN_KEY', null],
+      ['query', 'INVALID_SQL', 'SELECT secret FROM nowhere WHERE a = :a'],
+      ['query', 'INVALID_SQL', 'SELEC ?'],
+    ],
+  );
+  assert.deepEqual(failed[1].args.params, { a: 'number' });
+  assert.deepEqual(events, [
+    { type: 'query_failed', message: 'query failed with INVALID_SQL: SELEC ?' },
+    { type: 'query_failed', message: 'query failed with INVALID_SQL: SELECT secret FROM nowhere WHERE a = :a' },
+  ]);
 });
 
 test('without a threshold nothing is slow', async (t) => {

@@ -173,10 +173,16 @@ export const recovery: Category = {
       run: async (context) => {
         const { store } = await context.scratch();
         const before = (await store.stats()).errors['INVALID_SQL'] ?? 0;
-        await failureOf(store.query('SELEC 1'));
+        await failureOf(store.query("SELEC 'secret'"));
         await failureOf(store.query('SELECT nothing FROM nowhere'));
-        const after = (await store.stats()).errors['INVALID_SQL'] ?? 0;
-        return found({ 'counted by its code': [2, after - before] });
+        const { errors, failed } = await store.stats();
+        return found({
+          'counted by its code': [2, (errors['INVALID_SQL'] ?? 0) - before],
+          'statements kept, without what is in them': [
+            ['SELECT nothing FROM nowhere', 'SELEC ?'],
+            failed.slice(0, 2).map(({ statement }) => statement),
+          ],
+        });
       },
     },
     {
