@@ -47,8 +47,12 @@ impl File {
         let damaged = self.vfs.damaged_pages(&self.path).ok()?;
         let page = damaged.pages.first()?;
         let path = &self.path;
-        let told =
-            format!("page {page} of {path} is not as it was written, and the file is not sound");
+        let why = if self.refuses_foreign_changes {
+            "it is damaged, or another program wrote it"
+        } else {
+            "the file is not sound"
+        };
+        let told = format!("page {page} of {path} is not as it was written: {why}");
         Some(Error::new(Code::ChecksumMismatch, told).with("page", i64::from(*page)))
     }
 }
