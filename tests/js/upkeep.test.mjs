@@ -200,7 +200,11 @@ test('who wants no changes of other programs gets an error for them, and the fil
   const read = async () => {
     // It may have to read such a page to open the file.
     const store = await ChatStore.open(path, { foreignChanges: 'refuse' });
-    await ids(store).finally(() => store.close());
+    try {
+      await ids(store);
+    } finally {
+      await store.close();
+    }
   };
   assert.equal((await rejection(read())).code, 'CHECKSUM_MISMATCH');
   assert.ok(readFileSync(path).equals(before));

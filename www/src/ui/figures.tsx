@@ -49,7 +49,7 @@ export function Figures() {
 function TimesTable({ name, times }: { name: string; times: Record<string, Times> }) {
   const rows = Object.entries(times).toSorted(([, one], [, other]) => other.count - one.count);
   return (
-    <div class="table-scroll">
+    <div class="table-scroll" tabIndex={0} role="group" aria-label={`Times, by ${name}`}>
       <table class="figures">
         <thead>
           <tr>
@@ -141,5 +141,5 @@ function shown(name: string, value: unknown): string {
 }
 
 function milliseconds(ms: number): string {
-  return `${ms.toLocaleString('en', { maximumSignificantDigits: ms < 100 ? 2 : 3 })} ms`;
+  return `${ms.toLocaleString('en', { maximumFractionDigits: ms < 10 ? 2 : 0 })} ms`;
 }
