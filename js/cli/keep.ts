@@ -50,7 +50,7 @@ export const verify: Command = {
       }
       return report.ok ? exitCodes.ok : exitCodes.failed;
     };
-    return withStore(call, argument(call, 0), check, { foreignChanges: 'refuse' });
+    return withStore(call, argument(call, 0), check, { readOnly: true });
   },
 };
 
@@ -260,7 +260,7 @@ export const verifyReport: Command = {
     const report =
       path === undefined
         ? await reportOn(call)
-        : await withStore(call, path, (store) => reportOn(call, store), { foreignChanges: 'refuse' });
+        : await withStore(call, path, (store) => reportOn(call, store), { readOnly: true });
     const outputs = call.texts('output') ?? ['-'];
     for (const file of outputs) {
       const text = (formats[format ?? formatOf(file) ?? 'markdown'] ?? toMarkdown)(report);

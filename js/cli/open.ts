@@ -12,13 +12,13 @@ import { CommandError, UsageError, type Call } from './command.js';
 
 /**
  * Opens a store that exists, runs something with it, and closes it. One that another process has open works too.
- * What only looks takes nothing in that another program has written: that would change the file.
+ * What only looks opens it for reading only.
  */
 export async function withStore<T>(
   call: Call,
   path: string,
   run: (store: ChatStore) => Promise<T>,
-  options: Pick<OpenOptions, 'foreignChanges'> = {},
+  options: Pick<OpenOptions, 'readOnly'> = {},
 ): Promise<T> {
   if (path === ':memory:') throw new UsageError('a store in memory is gone when it is closed: name a file');
   if (!existsSync(path)) throw new CommandError(`there is no file ${path}`);
