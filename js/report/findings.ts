@@ -123,7 +123,7 @@ export function times(values: readonly number[], targetMs: number, judged: 50 | 
   ];
   for (const one of figures) if (one.name === name) one.target = rule.text;
   const value = percentile(values, judged);
-  return { ...found({ [name]: [rule, value] }), seen: `${rounded(value)} ms`, figures };
+  return { ...found({ [name]: [rule, value] }), seen: `${name}: ${rounded(value)} ms`, figures };
 }
 
 /** What a call rejected with: its code and all; what it gave where it did not. */
