@@ -177,7 +177,7 @@ const replaceIn = (call: Call, path: string, source: Source): Promise<Restored> 
 /** A new store appears under its name when it is whole: a backup that is none leaves nothing. */
 async function makeFrom(call: Call, path: string, source: Source): Promise<Restored> {
   const folder = dirname(path);
-  if (!existsSync(folder)) throw new CommandError(`there is no folder ${folder}`);
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new CommandError(`there is no folder ${folder}`);
   const partial = join(realpathSync(folder), `.${basename(path)}.${String(process.pid)}.partial`);
   try {
     await naming(partial, path, source, async () => {
@@ -193,7 +193,7 @@ async function makeFrom(call: Call, path: string, source: Source): Promise<Resto
     await rename(partial, path);
     return { keptPath: null, isNew: true };
   } finally {
-    await rm(partial, { force: true });
+    if (existsSync(partial)) await rm(partial);
   }
 }
 
@@ -327,15 +327,15 @@ export const verifyReport: Command = {
 
 /** A report takes its time: that it cannot be written is told before. */
 function checkWritable(file: string): void {
-  const stat = statSync(file, { throwIfNoEntry: false });
-  // A pipe would take the end of this for that of the report.
-  if (stat !== undefined && !stat.isFile() && !stat.isDirectory()) return;
+  const isThere = existsSync(file);
   try {
+    // A pipe would take the end of this for that of the report.
+    if (isThere && !statSync(file).isFile() && !statSync(file).isDirectory()) return;
     closeSync(openSync(file, 'a'));
+    if (!isThere) rmSync(file);
   } catch (error) {
     throw new CommandError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
   }
-  if (stat === undefined) rmSync(file);
 }
 
 /** What the report is to do; a check that nobody knows is refused before anything is done. */
