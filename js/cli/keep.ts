@@ -33,6 +33,9 @@ const job = ({ terminal }: Call): JobOptions => ({
   },
 });
 
+/** What only looks takes nothing in that another program has written: that would change the file. */
+const looking = { foreignChanges: 'refuse' } as const;
+
 /** What makes a store one that no check has to look into: it is damaged so that it cannot be read. */
 const damageOf = (error: unknown): string | undefined =>
   error instanceof ChatStoreError && (error.code === 'CORRUPT' || error.code === 'CHECKSUM_MISMATCH')
@@ -54,7 +57,7 @@ export const verify: Command = {
     const { terminal } = call;
     let report: VerifyReport;
     try {
-      report = await withStore(call, argument(call, 0), (store) => store.verify(job(call)));
+      report = await withStore(call, argument(call, 0), (store) => store.verify(job(call)), looking);
     } catch (error) {
       const damage = damageOf(error);
       if (damage === undefined) throw error;
@@ -308,7 +311,7 @@ export const verifyReport: Command = {
       report =
         path === undefined
           ? await runReport(options())
-          : await withStore(call, path, (store) => runReport({ ...options(), store }));
+          : await withStore(call, path, (store) => runReport({ ...options(), store }), looking);
     } catch (error) {
       const damage = damageOf(error);
       if (damage === undefined || path === undefined) throw error;

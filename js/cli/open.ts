@@ -7,14 +7,20 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { ChatStore } from '../index.js';
+import type { OpenOptions } from '../client/types.js';
 import { CommandError, UsageError, type Call } from './command.js';
 
 /** Opens a store that exists, runs something with it, and closes it. One that another process has open works too. */
-export async function withStore<T>(call: Call, path: string, run: (store: ChatStore) => Promise<T>): Promise<T> {
+export async function withStore<T>(
+  call: Call,
+  path: string,
+  run: (store: ChatStore) => Promise<T>,
+  options: OpenOptions = {},
+): Promise<T> {
   if (path === ':memory:') throw new UsageError('a store in memory is gone when it is closed: name a file');
   if (!existsSync(path)) throw new CommandError(`there is no file ${path}`);
   if (isEmpty(path)) throw new CommandError(`${path} is empty: there is no store in it`);
-  const store = await openStore(call, path);
+  const store = await openStore(call, path, options);
   try {
     return await run(store);
   } finally {
@@ -25,8 +31,9 @@ export async function withStore<T>(call: Call, path: string, run: (store: ChatSt
 /** Events about the calls of a command, which the person sees end. */
 const own_events = new Set(['slow_query', 'query_failed']);
 
-export const openStore = ({ terminal }: Call, path: string): Promise<ChatStore> =>
+export const openStore = ({ terminal }: Call, path: string, options: OpenOptions = {}): Promise<ChatStore> =>
   ChatStore.open(path, {
+    ...options,
     signal: terminal.signal,
     // The core does not pause within a statement: in a thread of its own it leaves this one free to hear signals.
     worker: true,
