@@ -5,7 +5,9 @@ import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
 import { categories, environmentOf, runReport, toHtml, toMarkdown, toText } from 'chatstore/report';
 import MarkdownIt from 'markdown-it';
-import { rejection } from './support.mjs';
+import { importSource, rejection } from './support.mjs';
+
+const { found } = await importSource('js/report/findings.ts');
 
 const hostile = '<b>&amp; _a_ ~~b~~ *c* `d` | [e](f) \\';
 
@@ -104,6 +106,34 @@ test('a time is told in the same words as what was expected of it', async () => 
   const [{ items }] = report.categories;
   assert.match(items[0].expected, /^median: under 10 ms$/);
   assert.match(items[0].seen, /^median: [\d.]+ ms$/);
+});
+
+test('a long list is told by as many of its items as there is room for, each of them whole', () => {
+  const problems = Array.from({ length: 50 }, (_, i) => ({
+    kind: 'checksum',
+    table: '',
+    key: i,
+    detail: 'x'.repeat(40),
+  }));
+  const { seen } = found({ problems: [[], problems] });
+  const [, items, rest] = /^problems: (\[.*\]) and (\d+) more$/.exec(seen);
+  const told = JSON.parse(items);
+  assert.ok(told.length > 0 && seen.length < 300, seen);
+  assert.deepEqual(told, problems.slice(0, told.length));
+  assert.equal(Number(rest), 50 - told.length);
+  // Where two lists differ late, the place is shown.
+  const numbers = Array.from({ length: 500 }, (_, i) => i);
+  const late = found({ numbers: [numbers, numbers.with(400, 7)] });
+  assert.match(late.seen, /^numbers: ….*399,7,401/);
+  const pair = found({
+    items: [
+      ['a'.repeat(150), 'b'.repeat(150), 1],
+      ['a'.repeat(150), `${'b'.repeat(20)}c`, 1],
+    ],
+  });
+  assert.match(pair.seen, /bc"/);
+  assert.match(pair.expected, /bbb/);
+  assert.match(found({ texts: [[], ['y'.repeat(1_000)]] }).seen, /^texts: \["y+…$/);
 });
 
 test('a check that throws is told as one that did not run to its end', async () => {
