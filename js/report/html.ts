@@ -18,9 +18,11 @@ h1 { margin-bottom: 0.25rem; } h2 { margin: 2.5rem 0 0.5rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; } dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; } th { text-align: left; color: var(--faint); font-weight: 600; }
 th, td { padding: 0.35rem 0.6rem 0.35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-td { overflow-wrap: anywhere; } th, td:first-child, td:nth-child(n + 3) { white-space: nowrap; } td:first-child { width: 1%; } .faint { color: var(--faint); font-size: 0.9em; }
+th, td:first-child, td:nth-child(n + 3) { white-space: nowrap; } td:first-child, td:nth-child(n + 3) { width: 1%; } .faint { color: var(--faint); font-size: 0.9em; }
 .passed { color: var(--good); } .failed { color: var(--bad); font-weight: 600; } .none { color: var(--none); }
-code { font-size: 0.9em; } p.verdict { font-size: 1.1rem; margin-top: 0; }
+code { font-size: 0.9em; } .why { overflow-wrap: anywhere; }
+@media (max-width: 44rem) { table, tbody, tr, td { display: block; } thead, td:empty { display: none; } td, td:first-child, td:nth-child(n + 3) { width: auto; padding: 0; border: 0; white-space: normal; } tr { padding: 0.35rem 0; border-bottom: 1px solid var(--line); } }
+p.verdict { font-size: 1.1rem; margin-top: 0; }
 `;
 
 const classes = { passed: 'passed', failed: 'failed', 'not measurable': 'none' } as const;
@@ -86,7 +88,7 @@ function row(item: ItemReport): string {
   const why =
     item.status === 'passed'
       ? ''
-      : `<br><span class="faint">expected: ${text(item.expected)}<br>seen: ${text(item.seen)}${remedyOf(item)
+      : `<br><span class="faint why">expected: ${text(item.expected)}<br>seen: ${text(item.seen)}${remedyOf(item)
           .map((remedy) => `<br>what helps: ${text(remedy)}`)
           .join('')}</span>`;
   return `<tr id="${text(item.id)}"><td>${status(item.status)}</td><td>${text(item.title)} <code class="faint">${text(item.id)}</code>${why}${
