@@ -33,7 +33,7 @@ const job = ({ terminal }: Call): JobOptions => ({
   },
 });
 
-/** What only looks takes nothing in that another program has written: that would change the file. */
+/** What only looks changes nothing, whatever lies in the file. */
 const looking = { readOnly: true } as const;
 
 /** What makes a store one that no check has to look into: it is damaged so that it cannot be read. */
