@@ -5,6 +5,7 @@
  */
 
 import type { Stats } from '../client/types.js';
+import { failureOf } from './findings.js';
 import type { Store } from './types.js';
 import { count } from './work.js';
 
@@ -14,11 +15,12 @@ export const poolOf = async (store: Store): Promise<Stats['pool']> => (await sto
 export const reuseOf = ({ checkouts, created }: Stats['pool']): number =>
   checkouts === 0 ? Number.NaN : (1 - created / checkouts) * 100;
 
-/**
- * Hosts that this handle has lost, and calls that it sent again. Right after a host was lost too: this call waits until
- * the next one was found.
- */
-export const lostOf = async (store: Store): Promise<Stats['link']> => (await store.stats()).link;
+/** Hosts that this handle has lost, and calls that it sent again. Right after a host was lost too. */
+export const lostOf = async (store: Store): Promise<Stats['link']> => {
+  // It may go to the host that is there no more.
+  await failureOf(store.stats());
+  return (await store.stats()).link;
+};
 
 /** Reads, writes and flushes of the file so far. */
 export const diskOperations = async (store: Store): Promise<number> => {
