@@ -57,7 +57,7 @@ const faults: Record<string, Fault> = {
       const run = store.transaction(
         async (tx) => {
           await tx.messages.add(never(sessionId));
-          await pause(60);
+          await pause(30);
           await tx.messages.add(never(sessionId));
         },
         { leaseMs: 10 },
@@ -91,7 +91,7 @@ const faults: Record<string, Fault> = {
       const run = store.snapshot(
         async (view) => {
           await view.sessions.list();
-          await pause(50);
+          await pause(30);
           await view.sessions.list();
         },
         { leaseMs: 10 },

@@ -30,6 +30,9 @@ const MEMORY_PLAY_BYTES = MIB / 4;
 const STILL_ROUNDS = 3;
 const MOST_ROUNDS = 15;
 
+/** What a caller is told by its own clock, where a host says nothing in time. */
+const SILENCE = /^(TIMEOUT|OWNER_UNRESPONSIVE|LEADER_UNRESPONSIVE), unknown$/;
+
 /** Has somebody else hold the one transaction that writes, in another process where there is one. */
 async function lock(scratch: Scratch, message: NewMessage): Promise<() => Promise<void>> {
   if (scratch.lock !== undefined) return scratch.lock(message);
@@ -327,30 +330,26 @@ export const recovery: Category = {
         const { store } = scratch;
         const { sessionId } = await chat(context, store);
         const unlock = await lock(scratch, said(sessionId, 'first'));
-        const errors: unknown[] = [];
-        for (const timeoutMs of [200, 400]) {
-          const { code, outcome } = await failureOf(store.messages.add(said(sessionId, 'late'), { timeoutMs }));
-          errors.push([code, outcome]);
+        const answers: string[] = [];
+        const told = (): string[] => answers.filter((answer) => !SILENCE.test(answer));
+        // A host that is starved may answer too late; then the caller's own clock has told, and it tries once more.
+        for (let tries = 0; told().length < 2 && tries < 10; tries++) {
+          const { code, outcome } = await failureOf(store.messages.add(said(sessionId, 'late'), { timeoutMs: 300 }));
+          answers.push(`${code}, ${String(outcome)}`);
         }
-        const third = failureOf(store.messages.add(said(sessionId, 'in time')));
+        const last = failureOf(store.messages.add(said(sessionId, 'in time')));
         await queued(store, 1);
         await unlock();
-        const { code } = await third;
+        const { code } = await last;
         return found(
           {
-            errors: [
-              [
-                ['TIMEOUT', 'not-applied'],
-                ['TIMEOUT', 'not-applied'],
-              ],
-              errors,
-            ],
-            'the third try': ['none', code],
+            errors: [['TIMEOUT, not-applied', 'TIMEOUT, not-applied'], told()],
+            'the last try': ['none', code],
             messages: [['first', 'in time'], await texts(store, sessionId)],
           },
           [
-            { name: 'tries', value: errors.length + 1, unit: '' },
-            { name: 'timed out', value: errors.length, unit: '' },
+            { name: 'tries', value: answers.length + 1, unit: '' },
+            { name: 'timed out', value: answers.length, unit: '' },
           ],
         );
       },
