@@ -7,6 +7,7 @@
 
 import type { ChatStore } from '../client/store.js';
 import type { OpenOptions } from '../client/types.js';
+import { DATABASE, ROOT_FOLDER, folderOf } from '../browser/names.js';
 import type { Environment, Scratch, Store, StoreOptions } from './types.js';
 
 export * from './index.js';
@@ -74,7 +75,7 @@ async function findWorkerUrl(stores: Opens, workers: Workers, assets: AssetOptio
 class Workers {
   readonly addresses: string[] = [];
   readonly #real = globalThis.Worker;
-  readonly #running = new Map<string, Worker>();
+  readonly #running = new Map<string, { worker: Worker; number: number }>();
 
   constructor() {
     const { addresses } = this;
@@ -82,16 +83,24 @@ class Workers {
     globalThis.Worker = class extends this.#real {
       constructor(url: string | URL, options?: WorkerOptions) {
         super(url, options);
-        addresses.push(String(url));
-        running.set(new URL(url, globalThis.location.href).hash.slice(1), this);
+        const number = addresses.push(String(url));
+        running.set(new URL(url, globalThis.location.href).hash.slice(1), { worker: this, number });
       }
     };
   }
 
   /** Ends the newest worker of a store. */
   end(name: string): void {
-    this.#running.get(name)?.terminate();
+    const running = this.#running.get(name);
+    if (running === undefined) throw new Error('no worker of the store runs, so none can be ended');
+    running.worker.terminate();
     this.#running.delete(name);
+  }
+
+  /** Names the newest worker of a store. */
+  nameOf(name: string): string | undefined {
+    const running = this.#running.get(name);
+    return running && `worker ${String(running.number)}`;
   }
 
   forget(name: string): void {
@@ -103,9 +112,17 @@ class Workers {
   }
 }
 
+/** Where some bytes stand among others. */
+function placeOf(wanted: Uint8Array, bytes: Uint8Array): number {
+  const at = bytes.findIndex((_, from) => wanted.every((byte, i) => bytes[from + i] === byte));
+  if (at < 0) throw new Error('the text that was to be damaged is not in the file');
+  return at;
+}
+
 class OriginScratch implements Scratch {
   readonly kill?: () => Promise<void>;
   readonly rehost?: (options?: StoreOptions) => Promise<Store>;
+  readonly damage?: (text: string) => Promise<Store>;
   readonly #stores: Opens;
   readonly #name: string;
   readonly #assets: AssetOptions;
@@ -121,12 +138,17 @@ class OriginScratch implements Scratch {
     this.#options = options;
     // What is in the memory of a worker goes with it.
     if (typeof navigator.storage?.getDirectory !== 'function') return;
-    this.kill = () => {
+    this.kill = async () => {
       this.#workers.end(this.#name);
-      return Promise.resolve();
     };
     // The page starts another worker by itself.
     this.rehost = (again) => (again === undefined ? Promise.resolve(this.store) : this.restart(again));
+    if (typeof globalThis.FileSystemFileHandle?.prototype.createWritable !== 'function') return;
+    this.damage = (text) => this.#damage(text);
+  }
+
+  get host(): string | undefined {
+    return this.#workers.nameOf(this.#name);
   }
 
   get store(): Store {
@@ -144,6 +166,20 @@ class OriginScratch implements Scratch {
 
   async restart(options: StoreOptions = this.#options): Promise<Store> {
     await this.#close();
+    return this.another(options);
+  }
+
+  async #damage(text: string): Promise<Store> {
+    const options = this.#options;
+    await this.#close();
+    let folder = await navigator.storage.getDirectory();
+    for (const name of [ROOT_FOLDER, folderOf(this.#name)]) folder = await folder.getDirectoryHandle(name);
+    const file = await folder.getFileHandle(DATABASE);
+    const bytes = new Uint8Array(await (await file.getFile()).arrayBuffer());
+    const position = placeOf(new TextEncoder().encode(text), bytes);
+    const writable = await file.createWritable({ keepExistingData: true });
+    await writable.write({ type: 'write', position, data: new TextEncoder().encode(text.startsWith('#') ? '+' : '#') });
+    await writable.close();
     return this.another(options);
   }
 

@@ -4,7 +4,7 @@
  * Holds: the stores that checks have open. Must not know: any check.
  */
 
-import type { Context, Environment, Scratch, Store, StoreOptions } from './types.js';
+import type { Context, Environment, Scratch, ScratchOptions, Store } from './types.js';
 import { seeded } from './work.js';
 
 export interface ContextOptions {
@@ -49,7 +49,7 @@ export class ItemContext implements Context {
     return (await this.#shared).store;
   }
 
-  async scratch(options?: StoreOptions & { killable?: boolean }): Promise<Scratch> {
+  async scratch(options?: ScratchOptions): Promise<Scratch> {
     if (this.#subject !== undefined) throw new Error('a check of a store that is in use makes no other');
     const opening = this.environment.openScratch(options);
     this.#own.push(opening);

@@ -5,6 +5,7 @@
  */
 
 import type { Stats } from '../client/types.js';
+import { failureOf } from './findings.js';
 import type { Store } from './types.js';
 import { count } from './work.js';
 
@@ -13,6 +14,13 @@ export const poolOf = async (store: Store): Promise<Stats['pool']> => (await sto
 /** Share of check-outs that were given a connection which was there already, in percent. */
 export const reuseOf = ({ checkouts, created }: Stats['pool']): number =>
   checkouts === 0 ? Number.NaN : (1 - created / checkouts) * 100;
+
+/** Hosts that this handle has lost, and calls that it sent again. Right after a host was lost too. */
+export const lostOf = async (store: Store): Promise<Stats['link']> => {
+  // It may go to the host that is there no more.
+  await failureOf(store.stats());
+  return (await store.stats()).link;
+};
 
 /** Reads, writes and flushes of the file so far. */
 export const diskOperations = async (store: Store): Promise<number> => {

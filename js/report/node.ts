@@ -22,8 +22,8 @@ import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import type { ChatStore } from '../client/store.js';
-import type { OpenOptions } from '../client/types.js';
-import type { Environment, Scratch, Store, StoreOptions } from './types.js';
+import type { NewMessage, OpenOptions } from '../client/types.js';
+import type { Environment, Scratch, ScratchOptions, Store, StoreOptions } from './types.js';
 
 export * from './index.js';
 
@@ -43,11 +43,11 @@ export function environmentOf(stores: Opens): Environment {
   let made = 0;
   return {
     name: `Node ${process.versions.node}, ${process.platform} ${process.arch}, ${String(cpus().length)} processors`,
-    openScratch: async ({ killable = false, ...options } = {}) => {
+    openScratch: async (options = {}) => {
       const path = join(folder, `scratch-${String(++made)}.sqlite`);
-      const scratch = new FileScratch(stores, path, killable, options);
+      const scratch = new FileScratch(stores, path, options);
       scratches.add(scratch);
-      await scratch.open(options);
+      await scratch.open();
       return scratch;
     },
     remove: async (scratch) => {
@@ -71,22 +71,34 @@ export function environmentOf(stores: Opens): Environment {
 class FileScratch implements Scratch {
   readonly kill?: () => Promise<void>;
   readonly rehost?: (options?: StoreOptions) => Promise<Store>;
+  readonly lock?: (message: NewMessage) => Promise<() => Promise<void>>;
+  readonly memoryBytes?: number;
   readonly #stores: Opens;
   readonly #path: string;
   readonly #options: StoreOptions;
   #host: HostProcess | undefined;
   #handles: Store[] = [];
 
-  constructor(stores: Opens, path: string, killable: boolean, options: StoreOptions) {
+  constructor(stores: Opens, path: string, { killable = false, memoryBytes, ...options }: ScratchOptions) {
     this.#stores = stores;
     this.#path = path;
     this.#options = options;
-    if (!killable) return;
+    if (memoryBytes !== undefined) this.memoryBytes = memoryBytes;
+    else if (!killable) return;
     this.kill = async () => {
-      await this.#host?.kill();
+      if (this.#host === undefined) throw new Error('no other process hosts the store, so none can be killed');
+      await this.#host.kill();
       this.#host = undefined;
     };
     this.rehost = (again) => this.restart(again);
+    this.lock = async (message) => {
+      if (this.#host === undefined) throw new Error('no other process hosts the store, so none can lock it');
+      return this.#host.lock(message);
+    };
+  }
+
+  get host(): string | undefined {
+    return this.#host && `process ${String(this.#host.pid)}`;
   }
 
   get store(): Store {
@@ -97,7 +109,7 @@ class FileScratch implements Scratch {
 
   async open(options: StoreOptions = this.#options): Promise<Store> {
     // Whoever opens a file first owns it: so the other process does, and this one is its client.
-    if (this.kill !== undefined) this.#host = await HostProcess.start(this.#path, options);
+    if (this.kill !== undefined) this.#host = await HostProcess.start(this.#path, options, this.memoryBytes);
     return this.another(options);
   }
 
@@ -118,6 +130,7 @@ class FileScratch implements Scratch {
     // A disk that changes bytes does so behind the system's back: the time of change stays.
     const { atime, mtime } = statSync(this.#path);
     const at = readFileSync(this.#path).indexOf(text);
+    if (at < 0) throw new Error('the text that was to be damaged is not in the file');
     const file = openSync(this.#path, 'r+');
     writeSync(file, text.startsWith('#') ? '+' : '#', at);
     closeSync(file);
@@ -149,7 +162,10 @@ class FileScratch implements Scratch {
   }
 }
 
-/** A process that owns a file and does nothing else. */
+/** V8 counts the memory of WebAssembly in pages. */
+const WASM_PAGE_BYTES = 65_536;
+
+/** A process that owns a file, and does nothing else but to lock it when it is told to. */
 class HostProcess {
   readonly #child: ChildProcess;
   readonly #ended: Promise<void>;
@@ -163,34 +179,62 @@ class HostProcess {
     });
   }
 
-  static async start(path: string, options: StoreOptions): Promise<HostProcess> {
+  /** With `memoryBytes`, the core in it gets no more memory than that. */
+  static async start(path: string, options: StoreOptions, memoryBytes?: number): Promise<HostProcess> {
     const { onEvent: _, ...plain } = options;
     const child = fork(fileURLToPath(new URL('./report_host.js', import.meta.url)), [path, JSON.stringify(plain)], {
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
       // How the program was started is no concern of this process.
-      execArgv: [],
+      execArgv:
+        memoryBytes === undefined ? [] : [`--wasm-max-mem-pages=${String(Math.ceil(memoryBytes / WASM_PAGE_BYTES))}`],
     });
     const host = new HostProcess(child);
-    await new Promise<void>((resolve, reject) => {
-      child.once('message', () => {
-        resolve();
-      });
-      child.once('error', reject);
-      child.once('exit', (code) => {
-        reject(new Error(`the process that was to host the store ended with ${String(code)}`));
-      });
-    });
+    await host.#says('ready');
     return host;
   }
 
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
   async kill(): Promise<void> {
-    this.#child.kill('SIGKILL');
+    if (!this.#child.kill('SIGKILL')) throw new Error('the process that hosts the store is there no more');
     await this.#ended;
+  }
+
+  async lock(message: NewMessage): Promise<() => Promise<void>> {
+    this.#child.send({ lock: message });
+    await this.#says('locked');
+    return async () => {
+      this.#child.send({ unlock: true });
+      await this.#says('unlocked');
+    };
   }
 
   /** It closes the store when nobody is connected to it any more. */
   async close(): Promise<void> {
     if (this.#child.connected) this.#child.disconnect();
     await this.#ended;
+  }
+
+  #says(what: string): Promise<void> {
+    const child = this.#child;
+    return new Promise((resolve, reject) => {
+      const hear = (said: unknown): void => {
+        if (said === what) settle(resolve);
+      };
+      const fail = (reason: unknown): void => {
+        settle(() => {
+          reject(
+            reason instanceof Error ? reason : new Error(`the process that hosts the store ended: ${String(reason)}`),
+          );
+        });
+      };
+      const settle = (how: () => void): void => {
+        child.off('message', hear).off('error', fail).off('exit', fail);
+        how();
+      };
+      child.on('message', hear).on('error', fail).on('exit', fail);
+    });
   }
 }

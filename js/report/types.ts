@@ -5,7 +5,7 @@
  */
 
 import type { ChatStore } from '../client/store.js';
-import type { BackupInfo, OpenOptions, ReplaceReport, StoreInfo } from '../client/types.js';
+import type { BackupInfo, NewMessage, OpenOptions, ReplaceReport, StoreInfo } from '../client/types.js';
 
 /** A store as the checks use it: its public interface, in whatever environment. */
 export type Store = ChatStore & {
@@ -16,21 +16,39 @@ export type Store = ChatStore & {
 /** What the checks take of `ChatStore.open`'s options. */
 export type StoreOptions = Pick<OpenOptions, 'pool' | 'retries' | 'durability' | 'onEvent'>;
 
+/** What a check asks of a scratch store beside the options of opening one. */
+export interface ScratchOptions extends StoreOptions {
+  /** A host that can be killed, and in Node one that is another process. */
+  killable?: boolean;
+  /** A host that gets no more memory than this. */
+  memoryBytes?: number;
+}
+
 /** A store made for a check, with the means to treat it badly. */
 export interface Scratch {
   /** The handle that is open just now: a new one after `restart` and `rehost`. */
   readonly store: Store;
   /** One more handle on the same store. */
   another(options?: StoreOptions): Promise<Store>;
-  /** Closes every handle, so that nobody has the file, and opens it anew. */
+  /** Closes every handle, so that nobody has the file, and opens it anew. Another process or worker hosts it then. */
   restart(options?: StoreOptions): Promise<Store>;
   /**
    * Ends whatever hosts the store, in the middle of what it does and without a word to it. The handles
-   * stay, and have to find another host. Absent where the environment cannot do that to this store.
+   * stay, and have to find another host. Rejects where there is nothing to end. Absent where the environment cannot
+   * do that to this store.
    */
   kill?: () => Promise<void>;
   /** Puts the store into the hands of something that `kill` can end; needed again after each `kill`. */
   rehost?: (options?: StoreOptions) => Promise<Store>;
+  /** Names the process or worker that hosts it now; undefined where nobody can tell, or it is this process. */
+  readonly host: string | undefined;
+  /** The memory that its host gets at most; absent where no limit can be set. */
+  readonly memoryBytes?: number;
+  /**
+   * Has another process open a transaction that adds a message; it ends, and is kept, when the function that this
+   * gives is called. Absent where there is no other process.
+   */
+  lock?: (message: NewMessage) => Promise<() => Promise<void>>;
   /**
    * Closes the store, changes one byte of what it holds behind its back, as a failing disk does, and opens it
    * again. `text` stands in a message; its first byte is changed. Absent where that cannot be done.
@@ -46,8 +64,8 @@ export interface Scratch {
 export interface Environment {
   /** What it is, for the head of the report: `Node 20.20.2, linux x64`. */
   readonly name: string;
-  /** Makes an empty store that nobody else knows. `killable` asks for one whose host can be killed. */
-  openScratch(options?: StoreOptions & { killable?: boolean }): Promise<Scratch>;
+  /** Makes an empty store that nobody else knows; what of `options` it cannot give is left out. */
+  openScratch(options?: ScratchOptions): Promise<Scratch>;
   /** Closes a scratch store, and removes it for good. */
   remove(scratch: Scratch): Promise<void>;
   /** What the processor has spent on this process so far, in milliseconds; absent where nobody can tell. */
@@ -87,7 +105,7 @@ export interface Context {
   /** Whether that is a store of somebody's own, which is only read. */
   readonly readsOnly: boolean;
   /** A scratch store of the check's own, removed when the check has ended. */
-  scratch(options?: StoreOptions & { killable?: boolean }): Promise<Scratch>;
+  scratch(options?: ScratchOptions): Promise<Scratch>;
   /** A text that was not given before. */
   id(): string;
   /** Numbers from 0 to 1 that are the same for the same seed. */

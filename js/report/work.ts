@@ -119,30 +119,60 @@ export async function holdSnapshots(store: Store, howMany: number): Promise<{ re
   return { release };
 }
 
-/** What writers have done until they were stopped. */
-interface Written {
-  /** Names of the writes that were acknowledged. */
+/** What writers have done so far. */
+export interface Written {
+  /** Names of the writes that were begun, and of those that were acknowledged. */
+  begun: string[];
   done: string[];
   errors: Failure[];
 }
 
+/** Writers that write on and on. */
+interface Writing {
+  readonly written: Written;
+  /** Resolves as soon as that much has been done, or no writer is left that could do it. */
+  until(isEnough: (written: Written) => boolean): Promise<void>;
+  /** Has each of them end with the write that it is at. */
+  stop(): Promise<Written>;
+}
+
 /** So many writers that write on and on; each ends with its first error. */
-export function writeOn(writers: number, write: (name: string) => Promise<unknown>): { stop: () => Promise<Written> } {
-  const written: Written = { done: [], errors: [] };
+export function writeOn(writers: number, write: (name: string) => Promise<unknown>): Writing {
+  const written: Written = { begun: [], done: [], errors: [] };
   const over = new AbortController();
+  const looks: (() => void)[] = [];
+  const look = (): void => {
+    for (const one of looks.splice(0)) one();
+  };
   const running = together(writers, async (writer) => {
     for (let i = 0; !over.signal.aborted; i++) {
       const name = `w${String(writer)}-${String(i)}`;
+      written.begun.push(name);
       try {
         await write(name);
         written.done.push(name);
       } catch (error) {
         written.errors.push(failureFrom(error));
         return;
+      } finally {
+        look();
       }
     }
   });
   return {
+    written,
+    until: async (isEnough) => {
+      const ended = running.then(() => true);
+      let isOver = false;
+      while (!isOver && !isEnough(written)) {
+        const changed = new Promise<boolean>((resolve) => {
+          looks.push(() => {
+            resolve(false);
+          });
+        });
+        isOver = await Promise.race([changed, ended]);
+      }
+    },
     stop: async () => {
       over.abort();
       await running;
@@ -151,13 +181,14 @@ export function writeOn(writers: number, write: (name: string) => Promise<unknow
   };
 }
 
-/** The bytes of a whole backup. */
-export async function backupBytes(store: Store): Promise<Uint8Array> {
+/** The bytes of a whole backup. `onFirst` gets how many have come first, and the copy waits for it. */
+export async function backupBytes(store: Store, onFirst?: (bytes: number) => Promise<unknown>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   await store.backup(
     new WritableStream<Uint8Array>({
-      write: (piece) => {
+      write: async (piece) => {
         pieces.push(piece.slice());
+        if (pieces.length === 1) await onFirst?.(piece.length);
       },
     }),
   );

@@ -84,6 +84,28 @@ const figures = (change) => ({ verbs: { stats: changed((stats) => change(stats))
 const never_reused = figures((stats) => ({ ...stats, pool: { ...stats.pool, created: stats.pool.checkouts } }));
 /** All or none: only the first ten, in truth. */
 const by_half = (call, [messages]) => call(messages).catch(() => call(messages.slice(0, 1)));
+/** A byte that was to change and has not. */
+const undamaged = {
+  damage() {
+    return this.restart();
+  },
+};
+/** Opened anew, the messages that a query names are there no more. */
+const forgetting = (sql) => ({
+  async restart(...args) {
+    const store = await Object.getPrototypeOf(this).restart.apply(this, args);
+    for (const { session, id } of await store.query(sql))
+      await store.messages.delete({ sessionId: session, id }, { permanent: true });
+    return store;
+  },
+});
+const message_ids = 'SELECT s.id AS session, m.id AS id FROM messages AS m JOIN sessions AS s ON s.key = m.session';
+const unlocked = { lock: () => Promise.resolve(() => Promise.resolve()) };
+/** The same calls take more and more. */
+const growing = (name) => {
+  let leaked = 0;
+  return figures((stats) => ({ ...stats, memory: { ...stats.memory, [name]: stats.memory[name] + (leaked += 1e6) } }));
+};
 let ticks = 0;
 let clock = 0;
 let reads = 0;
@@ -95,7 +117,10 @@ const of_part = (part) => ['messages', 'sessions', 'bots'].map((table) => `schem
  * @type {{ ids: string[], verbs?: any, options?: any, environment?: any, scratch?: any, after_reopening?: boolean }[]}
  */
 const sabotages = [
-  { ids: by_clock.filter((id) => id !== 'resources.cpu'), environment: { now: () => (clock += 200) } },
+  {
+    ids: by_clock.filter((id) => !['resources.cpu', 'persistence.large-read'].includes(id)),
+    environment: { now: () => (clock += 200) },
+  },
   { ids: ['resources.cpu'], environment: { cpuMs: () => (ticks += 10_000) } },
 
   { ids: ['pool.size', 'pool.exhaustion', 'pool.timeout'], ...pooled({ max: 5 }) },
@@ -235,8 +260,30 @@ const sabotages = [
   },
   { ids: ['transactions.non-repeatable-read', 'transactions.phantom-read'], verbs: without_snapshots },
 
-  { ids: ['recovery.lost.detected'], verbs: { transaction: swallowed() } },
+  {
+    ids: [
+      'recovery.lost.detected',
+      'recovery.lost.retried',
+      'recovery.lost.sound',
+      'recovery.rate',
+      'persistence.crash.acknowledged',
+      'persistence.crash.rolled-back',
+      'persistence.crash.streaming',
+    ],
+    scratch: { kill: () => Promise.resolve() },
+  },
+  { ids: ['recovery.lost.detected'], verbs: { 'messages.add': swallowed() } },
   { ids: ['recovery.lost.retried'], options: (given) => ({ ...given, retries: 0 }) },
+  {
+    ids: ['recovery.lost.retried'],
+    verbs: {
+      'messages.add': async (call, args) => {
+        if (args[0].content === 'w1-1') await call(...args);
+        return call(...args);
+      },
+    },
+  },
+  { ids: ['recovery.lost.sound'], verbs: () => ({ 'messages.addMany': lying(3, []) }) },
   {
     ids: ['recovery.lost.sound', 'health.verify'],
     verbs: { verify: changed((report) => ({ ...report, ok: false, problems: [{ kind: 'page' }] })) },
@@ -257,18 +304,38 @@ const sabotages = [
   },
   {
     ids: ['recovery.locked.waits'],
-    verbs: { 'messages.add': (call, args) => (args[0].content === 'second' ? fail('BUSY')() : call(...args)) },
+    verbs: { 'messages.add': (call, args) => (args[0].content === 'second' ? Promise.resolve({}) : call(...args)) },
   },
+  { ids: ['recovery.locked.waits', 'recovery.locked.timeout', 'recovery.locked.many'], scratch: unlocked },
   {
     ids: ['recovery.locked.timeout'],
     verbs: { 'messages.add': (call, args) => (args[1]?.timeoutMs === undefined ? call(...args) : Promise.resolve({})) },
   },
   { ids: ['recovery.locked.many'], verbs: () => ({ transaction: lying(7, {}) }) },
   {
-    ids: ['recovery.memory.refused', 'recovery.memory.chunked', 'recovery.memory.usable'],
+    ids: ['recovery.memory.refused', 'recovery.memory.chunked', 'recovery.memory.out', 'recovery.memory.usable'],
     verbs: { query: swallowed([]) },
   },
+  { ids: ['recovery.memory.out'], ...figures((stats) => ({ ...stats, restarts: 1 })) },
+  { ids: ['recovery.memory.usable'], ...growing('sqliteBytes') },
+  { ids: ['recovery.memory.usable'], ...growing('wasmBytes') },
+  {
+    ids: ['recovery.memory.usable'],
+    verbs: {
+      // A connection that is never given back, until the check has ended.
+      'bots.delete': (call, args, { store }) => {
+        const read = async (view) => {
+          await view.query('SELECT sum(length(text)) FROM messages');
+          await new Promise(() => undefined);
+        };
+        store.snapshot(read, { leaseMs: 10_000 }).catch(() => undefined);
+        return call(...args);
+      },
+    },
+  },
   { ids: ['recovery.rate'], verbs: () => ({ 'messages.add': lying(4, {}) }) },
+  { ids: ['recovery.rate'], verbs: { query: swallowed([{ n: 1 }]) } },
+  { ids: ['recovery.rate'], verbs: { snapshot: swallowed() } },
 
   {
     ids: ['concurrency.readers'],
@@ -307,10 +374,38 @@ const sabotages = [
     verbs: iterating((all) => all.map((message) => ({ ...message, content: '', createdAt: 0 }))),
   },
   {
+    ids: ['persistence.simple', 'persistence.large'],
+    scratch: {
+      restart() {
+        return Promise.resolve(this.store);
+      },
+    },
+  },
+  { ids: ['persistence.large'], scratch: { sizeBytes: () => Promise.resolve(9 * 1024 * 1024) } },
+  {
+    ids: ['persistence.large-read'],
+    after_reopening: true,
+    verbs: {
+      'messages.iterate': async function* iterate(call, args) {
+        await new Promise((resolve) => setTimeout(resolve, 3_000));
+        yield* call(...args);
+      },
+    },
+  },
+  {
     ids: ['persistence.again'],
     scratch: { sizeBytes: () => Promise.resolve((ticks += 4_096)) },
   },
   { ids: ['persistence.crash.acknowledged'], verbs: () => ({ 'messages.addMany': lying(3, []) }) },
+  {
+    // What was sent first is acknowledged first.
+    ids: ['persistence.crash.acknowledged'],
+    scratch: forgetting(`${message_ids} WHERE m.metadata ->> 'batch' = '0 w0-0'`),
+  },
+  {
+    ids: ['persistence.crash.acknowledged'],
+    scratch: forgetting(`${message_ids} WHERE m.metadata IS NOT NULL ORDER BY m.key DESC LIMIT 1`),
+  },
   {
     ids: ['persistence.crash.streaming'],
     verbs: { 'messages.get': changed((message) => ({ ...message, content: '' })) },
@@ -319,8 +414,28 @@ const sabotages = [
     ids: ['persistence.checksums'],
     verbs: { verify: changed((report) => ({ ...report, ok: true, problems: [] })) },
   },
+  {
+    ids: ['persistence.checksums'],
+    verbs: {
+      verify: changed((report) => ({ ...report, checked: { ...report.checked, pages: report.checked.pages - 1 } })),
+    },
+  },
+  { ids: ['persistence.checksums'], verbs: { 'messages.get': swallowed() } },
+  { ids: ['persistence.checksums'], scratch: undamaged },
   { ids: ['persistence.corruption', 'schema.checks'], verbs: { replaceWith: swallowed() } },
   { ids: ['persistence.backup'], verbs: { replaceWith: () => Promise.resolve({}) } },
+  {
+    ids: ['persistence.backup'],
+    verbs: {
+      // What is written after the first piece is copied too.
+      backup: async (call, [target]) => {
+        const writer = target.getWriter();
+        await writer.write(new Uint8Array(0));
+        writer.releaseLock();
+        return call(target);
+      },
+    },
+  },
   { ids: ['persistence.vacuum', 'health.order'], verbs: { maintain: () => Promise.resolve({}) } },
 
   { ids: of_part('columns'), verbs: answering(/table_xinfo/, (rows) => rows.slice(1)) },

@@ -11,7 +11,7 @@ import { root } from '../../js/support.mjs';
 import { until } from './tab.mjs';
 
 /** What no page of any browser can tell, by the ids of the checks. */
-const untellable = new Set(['persistence.checksums', 'resources.cpu']);
+const untellable = new Set(['recovery.memory.out', 'resources.cpu']);
 
 /** @param {{ browser: any, server: any, name: string }} harness `name`: what the files are called */
 export function reportTests({ browser, server, name }) {
