@@ -119,6 +119,50 @@ test('a full vacuum waits for a snapshot to end, within its time', async () => {
   end();
   await open;
   assert.equal((await vacuum).tasks[0].after.freePages, 0);
+  // That it could not begin yet is no failure of any call.
+  const { errors, failed } = await store.stats();
+  assert.deepEqual([errors.BUSY, failed.filter(({ error }) => error === 'BUSY')], [undefined, []]);
+  await store.close();
+});
+
+test('each part of maintenance is told by a name of its own, in which nothing goes back, and to its end', async () => {
+  const store = await withTwo(':memory:', 6_000);
+  const every = [
+    'purge',
+    'rebuildSearch',
+    'analyze',
+    'optimize.index',
+    'optimize',
+    'vacuum.index',
+    'vacuum',
+    'checkpoint',
+  ];
+  const asked = { purge: { deletedBefore: Date.now() + 60_000 }, rebuildSearch: true, analyze: true, optimize: true };
+  for (const vacuum of ['incremental', 'full']) {
+    await store.sessions.delete('a', { permanent: vacuum === 'full' });
+    const told = [];
+    let written = 0;
+    const onProgress = (progress) => {
+      told.push(progress);
+      // What others add meanwhile is more to do, and not less done.
+      const rows = Array.from({ length: 50 }, () => ({ sessionId: 'b', role: 'user', content: text(++written) }));
+      void store.messages.addMany(rows);
+    };
+    const { tasks } = await store.maintain({ ...asked, vacuum, checkpoint: true }, { onProgress });
+    const names = told.map(({ task }) => task).filter((task, at, all) => task !== all[at - 1]);
+    assert.deepEqual(names, every);
+    for (const name of every) {
+      const of = told.filter(({ task }) => task === name);
+      for (const [at, { done, expected }] of of.entries()) {
+        assert.ok(done >= (of[at - 1]?.done ?? 0), `${name}: ${JSON.stringify(of)}`);
+        assert.ok(expected === 0 || done <= expected, `${name}: ${JSON.stringify(of)}`);
+      }
+      assert.equal(of.at(-1).done, of.at(-1).expected, `${name}: ${JSON.stringify(of)}`);
+      const task = tasks.find((report) => report.task === name);
+      if (task !== undefined) assert.ok(of.at(-1).done >= task.done, `${name}: ${JSON.stringify([of, task])}`);
+    }
+    await store.sessions.create({ id: 'a' });
+  }
   await store.close();
 });
 
@@ -183,6 +227,15 @@ test('wrong tasks are refused by name', async () => {
     const refused = await rejection(store.maintain(tasks));
     assert.equal(refused.code, 'INVALID_ARGUMENT');
     assert.match(refused.message, new RegExp(Object.keys(tasks)[0]));
+  }
+  const said = {
+    "vacuum: expected true, false or one of 'incremental', 'full', received the number 1": { vacuum: 1 },
+    'purge: expected true, false or an object, received the string "x"': { purge: 'x' },
+    'purge.deletedBefore': { purge: { deletedBefore: 'x' } },
+  };
+  for (const [message, tasks] of Object.entries(said)) {
+    const refused = (await rejection(store.maintain(tasks))).message;
+    assert.ok(refused.includes(message) && refused.includes('true') === message.includes('true'), refused);
   }
   await store.close();
 });
