@@ -88,6 +88,7 @@ export const openOptions = options({
   retries,
   slowQueryMs: check.integer(0, MAX_TIMEOUT_MS),
   purgeTrashAfterMs: check.integer(1, Number.MAX_SAFE_INTEGER),
+  readOnly: check.flag,
   worker: check.flag,
   wasmUrl: address,
   workerUrl: address,

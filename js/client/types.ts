@@ -393,6 +393,14 @@ export interface OpenOptions extends CallOptions {
    */
   purgeTrashAfterMs?: number | undefined;
   /**
+   * True: nothing of the file is changed, whatever lies in it and whatever a killed process has left, and writes give
+   * `READ_ONLY`. Searches find what the index holds already. A page that is not as this package wrote it is
+   * `CHECKSUM_MISMATCH`, also where another program may have written it; otherwise that is taken in where the whole
+   * file is sound, and told by an event `resealed`. Where the file is open already, whoever opened it first has chosen.
+   * Other processes wait until this store is closed.
+   */
+  readOnly?: boolean | undefined;
+  /**
    * True: the store lives in a thread of its own, so that it serves other processes while this thread is
    * busy. In a browser it always does.
    */

@@ -86,7 +86,8 @@ fn not_a_store(path: &str, why: &str) -> Error {
     .with("path", path)
 }
 
-/// Makes an empty file into a store, or checks and migrates one that is there. Leaves it in WAL mode.
+/// Makes an empty file into a store, or checks and migrates one that is there. Leaves it in WAL mode, where it
+/// can be written to.
 ///
 /// # Errors
 /// As [`judge_header`], and what reading and writing the file can fail with.
@@ -101,6 +102,9 @@ pub fn prepare(connection: &Connection, path: &str) -> Result<()> {
         judge_versions(application_id, schema_version(connection)?, path)?;
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    if connection.is_readonly("main")? {
+        return Ok(());
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(Error::new(
@@ -147,6 +151,26 @@ pub fn epoch(connection: &Connection) -> Result<i64> {
 pub fn sealed_at_ms(connection: &Connection) -> Result<Option<i64>> {
     let sql = "SELECT CAST(value AS INTEGER) FROM store_meta WHERE name = 'sealed_at'";
     super::value(connection, sql, [])
+}
+
+/// The change counter that a copy is given which is complete by itself. Whoever writes to it counts on, or
+/// gives it a log: where the counter is still this one, every page is as it was copied.
+pub fn counter_of_copy(sealed_ms: Option<i64>) -> u32 {
+    let sealed_ms = sealed_ms.unwrap_or_default();
+    APPLICATION_ID.unsigned_abs() ^ (sealed_ms as u32) ^ ((sealed_ms >> 32) as u32)
+}
+
+/// The change counter of a file that has no log, by its first bytes.
+pub fn found_counter(header: &[u8]) -> Option<u32> {
+    let word = |at: usize| {
+        header
+            .get(at..at + 4)?
+            .try_into()
+            .ok()
+            .map(u32::from_be_bytes)
+    };
+    let has_log = header.get(18..20)? != [1, 1];
+    word(24).filter(|counter| !has_log && word(92) == Some(*counter))
 }
 
 /// Notes when the file is sealed.
