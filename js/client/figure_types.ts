@@ -64,7 +64,7 @@ export interface Stats {
   groups: { count: number; calls: number; sizes: { p50: number; p95: number; max: number } };
   /** Each verb from its call to its reply at the owner, its wait included. */
   verbs: Record<string, Times>;
-  /** Calls that failed, by the code of their error. */
+  /** Calls that failed, by the code of their error: what the package tries again by itself has not. */
   errors: Record<string, number>;
   /** Calls that were run again by themselves after a failure. */
   retries: number;
@@ -92,7 +92,10 @@ export interface Stats {
   room: { quotaBytes: number; usageBytes: number } | null;
   /** The slowest calls that took `slowQueryMs` or more, the slowest first, 20 at most. */
   slow: SlowCall[];
-  /** The calls that failed last, the last first, 20 at most. What its caller has aborted has not failed. */
+  /**
+   * The calls that failed last, the last first, 20 at most. What its caller has aborted has not failed, nor has what the
+   * package tries again by itself.
+   */
   failed: FailedCall[];
   /** Null where it was not asked for. */
   deep: DeepStats | null;
@@ -107,7 +110,10 @@ export interface FailedCall {
   error: string;
   /** Its arguments by name: `string(36)`, `number`, `bytes(800)`, lists and objects of such. */
   args: ArgumentShape;
-  /** The SQL of `query`, with `?` in the place of every literal and quoted name; else null. */
+  /**
+   * The SQL of `query`, with `?` in the place of every literal and of names that are quoted or not of ASCII, and with `…`
+   * from where on SQLite may not have read it as it was meant, such as behind an apostrophe too many; else null.
+   */
   statement: string | null;
 }
 
@@ -119,7 +125,7 @@ export interface SlowCall extends Omit<FailedCall, 'error'> {
   waitedMs: number;
   /** The code of its error, where it failed. */
   error: string | null;
-  /** SQLite's plan, step by step, of `query`, and of the statement that searches have worked most in; else empty. */
+  /** SQLite's plan, step by step, of `query`, with `?` as in its statement, and of the statement that searches have worked most in; else empty. */
   plan: string[];
 }
 

@@ -346,7 +346,8 @@ export class Link implements ConnectionEvents {
 
   /** @internal An event of the connection. */
   notice(notice: string, message: string): void {
-    this.#options.onNotice?.(notice, message);
+    // Not within the host's work, which an error would end: it is nobody's answer, and told by the environment.
+    queueMicrotask(() => this.#options.onNotice?.(notice, message));
   }
 
   /** @internal An event of the connection. */

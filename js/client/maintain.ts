@@ -82,7 +82,9 @@ class Maintenance {
   readonly #options: JobOptions;
   readonly #time: JobTime;
   readonly #pageSizeBytes: number;
-  #task: Task = 'checkpoint';
+  /** Of the part of the work that is under way. */
+  #part = '';
+  #done = 0;
   #steps = 0;
 
   constructor(link: Link, readText: ReadText, pageSizeBytes: number, options: JobOptions) {
@@ -100,7 +102,6 @@ class Maintenance {
 
   /** Runs one task, which gives what it has done, and keeps what is to be told of it. */
   async run(task: Task, work: () => Promise<number>): Promise<void> {
-    this.#task = task;
     const before = await this.size();
     this.#steps = 0;
     const beganMs = performance.now();
@@ -109,6 +110,7 @@ class Maintenance {
     });
     const ms = performance.now() - beganMs;
     const steps = this.#steps;
+    this.#tell(task, done, done);
     this.reports.push({ task, ms, steps, done, before, after: await this.size() });
   }
 
@@ -121,7 +123,7 @@ class Maintenance {
       const { bots, sessions, messages } = readCount(reply, this.#readText);
       const removed = bots + sessions + messages;
       done += removed;
-      this.#tell(done, 0);
+      this.#tell('purge', done, 0);
       return removed >= limit;
     });
     return done;
@@ -129,20 +131,20 @@ class Maintenance {
 
   async rebuildSearch(): Promise<number> {
     await this.#step('resetSearch');
-    return this.#index();
+    return this.#index('rebuildSearch');
   }
 
   /** Gives free pages back, from the end of the file. */
   async vacuum(): Promise<number> {
-    await this.#clearIndex();
+    await this.#clearIndex('vacuum');
     const { freePages: expected, pages } = await this.#step('measure');
     let last = pages;
     if (expected > 0) {
       await this.#inSlices(64, 16_384, async (limit) => {
-        const now = await this.#step('vacuum', limit);
+        const now = await this.#step('vacuum', { limit });
         const shrinks = now.pages < last;
         last = now.pages;
-        this.#tell(Math.max(expected - now.freePages, 0), expected);
+        this.#tell('vacuum', expected - now.freePages, expected);
         return shrinks && now.freePages > 0;
       });
     }
@@ -151,7 +153,7 @@ class Maintenance {
 
   /** Copies the store in order, in one step that nothing goes on beside. */
   async vacuumFully(): Promise<number> {
-    await this.#clearIndex();
+    await this.#clearIndex('vacuum');
     const { pages, freePages } = await this.#step('measure');
     const copyBytes = (pages - freePages) * this.#pageSizeBytes;
     if (copyBytes > COPY_BYTES_MAX) {
@@ -163,14 +165,15 @@ class Maintenance {
     }
     const endMs = performance.now() + SNAPSHOTS_END_WITHIN_MS;
     for (;;) {
+      const isLast = performance.now() > endMs;
       try {
-        this.#tell(0, pages);
+        this.#tell('vacuum', 0, pages);
         // oxlint-disable-next-line no-await-in-loop -- once more only where it could not begin
-        const now = await this.#step('vacuumFull');
-        this.#tell(pages, pages);
+        const now = await this.#step('vacuumFull', { triedAgain: !isLast });
+        this.#tell('vacuum', pages, pages);
         return pages - now.pages;
       } catch (error) {
-        if (!(error instanceof ChatStoreError) || error.code !== 'BUSY' || performance.now() > endMs) throw error;
+        if (!(error instanceof ChatStoreError) || error.code !== 'BUSY' || isLast) throw error;
         // oxlint-disable-next-line no-await-in-loop -- as above
         await this.#time.wait(new Promise((resolve) => setTimeout(resolve, SNAPSHOTS_LOOK_MS)));
       }
@@ -178,15 +181,15 @@ class Maintenance {
   }
 
   async optimize(): Promise<number> {
-    await this.#clearIndex();
+    await this.#clearIndex('optimize');
     let { changed: done } = await this.#step('optimize');
     let sign = -1;
     await this.#inSlices(64, 4_096, async (limit) => {
       // SQLite's way of asking for all of it to be merged first, and then for more of the same.
-      const { changed } = await this.#step('mergeSearch', sign * limit);
+      const { changed } = await this.#step('mergeSearch', { limit: sign * limit });
       sign = 1;
       done += changed;
-      this.#tell(done, 0);
+      this.#tell('optimize', done, 0);
       return changed >= 2;
     });
     return done;
@@ -200,29 +203,28 @@ class Maintenance {
 
   async analyze(): Promise<number> {
     await this.#step('analyze');
-    this.#tell(1, 1);
     return 1;
   }
 
   /** Takes what was deleted out of the search index, or makes it anew where that is less work. */
-  async #clearIndex(): Promise<void> {
-    const { left } = await this.#step('index', 1);
+  async #clearIndex(task: Task): Promise<void> {
+    const { left } = await this.#step('index', { limit: 1 });
     if (left >= REMOVALS_MIN) {
       const args = { sql: 'SELECT count(*) AS messages FROM messages' };
       const reply = await this.#call({ verb: 'query', write: false, args });
       const messages = Number(readQueryRows(reply, this.#readText)[0]?.['messages']);
       if (left * INDEXED_A_REMOVAL > messages) await this.#step('resetSearch');
     }
-    await this.#index();
+    await this.#index(`${task}.index`);
   }
 
   /** Brings the search index in step; gives for how many sessions and messages, at least. */
-  async #index(): Promise<number> {
+  async #index(part: string): Promise<number> {
     let expected = 0;
     await this.#inSlices(500, 8_000, async (limit) => {
-      const { left } = await this.#step('index', limit);
+      const { left } = await this.#step('index', { limit });
       expected = Math.max(expected, left);
-      this.#tell(expected - left, expected);
+      this.#tell(part, expected - left, expected);
       return left > 0;
     });
     return expected;
@@ -244,8 +246,8 @@ class Maintenance {
     }
   }
 
-  async #step(task: Step, limit = 0): Promise<StepReply> {
-    const reply = await this.#call({ verb: `maintain.${task}`, write: task !== 'measure', args: { limit } });
+  async #step(task: Step, args = {}): Promise<StepReply> {
+    const reply = await this.#call({ verb: `maintain.${task}`, write: task !== 'measure', args });
     const row = readQueryRows(reply, this.#readText)[0];
     // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- the core writes it so
     return row as unknown as StepReply;
@@ -256,8 +258,12 @@ class Maintenance {
     return this.#link.call(request, this.#time.left());
   }
 
-  #tell(done: number, expected: number): void {
-    this.#options.onProgress?.({ task: this.#task, done, expected });
+  /** Within a part nothing goes back, whatever others do meanwhile. */
+  #tell(part: string, done: number, expected: number): void {
+    this.#done = Math.max(done, part === this.#part ? this.#done : 0);
+    this.#part = part;
+    const all = expected === 0 ? 0 : Math.max(expected, this.#done);
+    this.#options.onProgress?.({ task: part, done: this.#done, expected: all });
   }
 }
 

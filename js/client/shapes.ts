@@ -101,7 +101,15 @@ export const jobOptions = options({ onProgress: check.callback });
 const flagOr =
   (closer: check.Check): check.Check =>
   (value) => {
-    if (typeof value !== 'boolean') closer(value);
+    if (typeof value === 'boolean') return;
+    try {
+      closer(value);
+    } catch (fault) {
+      // One that is about a field says of what.
+      throw fault instanceof Fault && fault.path === ''
+        ? new Fault(`true, false or ${fault.expected}`, fault.received)
+        : fault;
+    }
   };
 export const maintainTasks = shape({
   purge: flagOr(shape({ deletedBefore: check.time }, { required: ['deletedBefore'] })),

@@ -5,6 +5,8 @@
  * counts itself, or what is done with the figures.
  */
 
+import type { ChatStoreError } from '../client/errors.js';
+import { readTextAnywhere } from '../client/rows.js';
 import type { ArgumentShape, FailedCall, Row, SlowCall, Times } from '../client/types.js';
 import type { Call } from './protocol.js';
 
@@ -108,23 +110,29 @@ export class Figures {
   }
 
   /** Keeps a slow call, where it is among the slowest. `planOf` is asked only then. */
-  keepSlow(call: Call, runMs: number, waitedMs: number, error: string | undefined, planOf: () => string[]): void {
+  keepSlow(
+    call: Call,
+    runMs: number,
+    waitedMs: number,
+    error: ChatStoreError | undefined,
+    planOf: () => string[],
+  ): void {
     const before = this.#slow.findIndex((other) => other.runMs < runMs);
     if (before === -1 && this.#slow.length === KEPT_CALLS) return;
     this.#slow.splice(before === -1 ? this.#slow.length : before, 0, {
-      ...told(call),
+      ...told(call, error),
       runMs,
       waitedMs,
-      error: error ?? null,
+      error: error?.code ?? null,
       plan: planOf(),
     });
     this.#slow.splice(KEPT_CALLS);
   }
 
   /** Keeps a call that has failed, in the place of the one that did longest ago. */
-  keepFailed(call: Call, error: string): void {
+  keepFailed(call: Call, error: ChatStoreError): void {
     if (call.verb.startsWith(UNCOUNTED)) return;
-    this.#failed.unshift({ ...told(call), error });
+    this.#failed.unshift({ ...told(call, error), error: error.code });
     this.#failed.splice(KEPT_CALLS);
   }
 
@@ -145,11 +153,11 @@ export class Figures {
 }
 
 /** What may be told of a call. */
-const told = (call: Call): Omit<FailedCall, 'error'> => ({
+const told = (call: Call, error: ChatStoreError | undefined): Omit<FailedCall, 'error'> => ({
   verb: call.verb,
   at: Date.now(),
   args: shapeOfCall(call),
-  statement: statementOf(call),
+  statement: statementOf(call, error),
 });
 
 /** Longest list and longest text that are told of a shape. */
@@ -176,24 +184,75 @@ function shapeOf(value: unknown, levels: number): ArgumentShape {
   return Object.fromEntries(fields.slice(0, SHOWN_ITEMS).map(([name, field]) => [name, shapeOf(field, levels - 1)]));
 }
 
-/** Comments; literals and quoted names; parameters and names; numbers. */
+/**
+ * Comments; what follows the statement, of which SQLite may have read nothing; literals and quoted names; parameters as
+ * far as SQLite reads them, and names; numbers.
+ */
 const TOKENS =
-  /--[^\n]*|\/\*[^]*?(?:\*\/|$)|[xX]?'(?:[^']|'')*'?|"[^"]*"?|`[^`]*`?|\[[^\]]*\]?|[?:@$]?[\w$\u0080-\uffff.]+/g;
+  /--[^\n]*|\/\*[^]*?(?:\*\/|$)|[;\0][^]*|[xX]?'(?:[^']|'')*'?|"(?:[^"]|"")*"?|`(?:[^`]|``)*`?|\[[^\]]*\]?|[:@$#](?:::|[\w$\u0080-\uffff])+(?:\([^\s)]*\)?)?|[?]?[\w$\u0080-\uffff.]+/g;
+/** What is not plain: quoted, a number, beyond ASCII, as typographic quotes are, or a parameter with more than a name. */
+const HIDDEN = /^(?:[xX]?'|["`[\d]|\.\d)|[\u0080-\uffff(]|::/;
+const BEYOND_ASCII = /[\u0080-\uffff]/;
+const QUOTES = /['"`[]/;
 
 /** A statement without what may stand in it: SQL of a program's own may have anything for a literal. */
 export function withoutLiterals(sql: string): string {
   const bare = sql.replaceAll(TOKENS, (token) => {
     if (token.startsWith('--') || token.startsWith('/*')) return ' ';
-    return /^(?:[xX]?'|["`[\d]|\.\d)/.test(token) ? '?' : token;
+    if (/^[;\0]/.test(token)) return token.trim().length > 1 ? CUT : '';
+    return HIDDEN.test(token) ? '?' : token;
   });
   return bare.replaceAll(/\s+/g, ' ').trim().slice(0, SHOWN_TEXT);
 }
 
+/** Stands for the rest of a statement. */
+const CUT = ' …';
+
 /** The SQL of a query, without what may stand in it. */
-export function statementOf({ verb, args }: Call): string | null {
-  return verb === 'query' && args !== undefined && 'sql' in args && typeof args.sql === 'string'
-    ? withoutLiterals(args.sql)
-    : null;
+export function statementOf(call: Call, error?: ChatStoreError): string | null {
+  const sql = sqlOf(call);
+  if (sql === undefined) return null;
+  const read = error === undefined ? undefined : readOf(sql, error);
+  if (read === undefined) return withoutLiterals(sql);
+  const bare = withoutLiterals(read);
+  return bare.endsWith(CUT) ? bare : (bare + CUT).trim();
+}
+
+export const sqlOf = ({ verb, args }: Call): string | undefined =>
+  verb === 'query' && args !== undefined && 'sql' in args && typeof args.sql === 'string' ? args.sql : undefined;
+
+/**
+ * As much of a statement that failed as SQLite has read for certain, and so as it is read here: up to the place of its
+ * error, else up to the first quote. Undefined: all.
+ */
+function readOf(sql: string, { code, details }: ChatStoreError): string | undefined {
+  // It has run.
+  if (code === 'TIMEOUT') return undefined;
+  const { sql: its, offset } = details;
+  if (its === sql && typeof offset === 'number') return readTextAnywhere(new TextEncoder().encode(sql))(0, offset);
+  const quote = sql.search(QUOTES);
+  return quote < 0 ? undefined : sql.slice(0, quote);
+}
+
+/** A plan in which the names that are hidden in its statement are hidden as well. */
+export function planWithoutNames(plan: string[], sql: string): string[] {
+  const whole = plan.join('\n').toLowerCase();
+  const names = new Set<string>();
+  for (const [token] of sql.matchAll(TOKENS)) {
+    const [quote = ''] = token;
+    const isQuoted = QUOTES.test(quote);
+    if (!isQuoted && !BEYOND_ASCII.test(token)) continue;
+    for (const name of isQuoted ? [token.slice(1, -1).replaceAll(quote + quote, quote)] : token.split('.')) {
+      if (name !== '' && whole.includes(name.toLowerCase())) names.add(name);
+    }
+  }
+  // One that holds another is longer.
+  const sorted = [...names].toSorted((one, other) => other.length - one.length);
+  return sorted.reduce((steps, name) => {
+    const parts = name.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
+    const standing = new RegExp(String.raw`(?<![\w$])${parts}(?![\w$])`, 'gi');
+    return steps.map((step) => step.replaceAll(standing, '?'));
+  }, plan);
 }
 
 /** The plan of the statement that searches have worked most in, for each time that it ran. */

@@ -13,7 +13,16 @@ import { readCount, readQueryRows, readTextAnywhere } from '../client/rows.js';
 import { anything } from '../client/changes.js';
 import type { StoreChange } from '../client/types.js';
 import { CoreEvents, toError, trapError, type CoreEvent, type CoreInstance } from './core.js';
-import { Figures, HOST_FIGURES, LOOK, STATEMENTS, planOfSearch, statementOf } from './figures.js';
+import {
+  Figures,
+  HOST_FIGURES,
+  LOOK,
+  STATEMENTS,
+  planOfSearch,
+  planWithoutNames,
+  sqlOf,
+  statementOf,
+} from './figures.js';
 import type { Call, Connection, ConnectionEvents } from './protocol.js';
 
 /** What the environment brings. */
@@ -453,6 +462,7 @@ export class Host {
 
   /** A call was answered: counts it, and tells where it was slow or where we are to blame. */
   #note(call: Call, ms: number, runMs: number, waitedMs: number, error: ChatStoreError | undefined): void {
+    if (error?.code === 'BUSY' && isTriedAgain(call)) return;
     this.#figures.answered(call.verb, ms, error?.code);
     if (error === undefined && isForPool(call)) this.#figures.poolWaits.add(ms);
     if (this.#figures.isSlow(runMs)) this.#noteSlow(call, runMs, waitedMs, error);
@@ -460,31 +470,34 @@ export class Host {
   }
 
   /** Tells of SQL that failed, and of our own faults; what else fails is the caller's to tell. */
-  #noteFailure(call: Call, { code }: ChatStoreError): void {
+  #noteFailure(call: Call, error: ChatStoreError): void {
+    const { code } = error;
     if (code === 'ABORTED') return;
-    this.#figures.keepFailed(call, code);
+    this.#figures.keepFailed(call, error);
+    const statement = spoken(call, error);
     // No message of an error: it may quote what was in the core's hands.
-    if (code === 'INTERNAL') this.#tell('internal_error', `${call.verb} failed${spoken(call)}`);
-    else if (call.verb === 'query') this.#tell('query_failed', `query failed with ${code}${spoken(call)}`);
+    if (code === 'INTERNAL') this.#tell('internal_error', `${call.verb} failed${statement}`);
+    else if (call.verb === 'query') this.#tell('query_failed', `query failed with ${code}${statement}`);
   }
 
   #noteSlow(call: Call, runMs: number, waitedMs: number, error: ChatStoreError | undefined): void {
     if (call.verb === LOOK) return;
-    this.#figures.keepSlow(call, runMs, waitedMs, error?.code, () => this.#planOf(call));
+    this.#figures.keepSlow(call, runMs, waitedMs, error, () => this.#planOf(call));
     const [ran, waited] = [runMs, waitedMs].map((ms) => String(Math.round(ms)));
-    this.#tell('slow_query', `${call.verb} ran ${ran} ms, after it had waited ${waited} ms${spoken(call)}`);
+    this.#tell('slow_query', `${call.verb} ran ${ran} ms, after it had waited ${waited} ms${spoken(call, error)}`);
   }
 
   /** SQLite's plan of a query, or that of the statement that searches have worked most in. */
-  #planOf({ verb, args }: Call): string[] {
-    const isQuery = verb === 'query' && args !== undefined && 'sql' in args;
-    if (!isQuery && verb !== 'search') return [];
-    const explain = isQuery ? { ...args, sql: `EXPLAIN QUERY PLAN ${String(args.sql)}`, limit: undefined } : {};
+  #planOf(call: Call): string[] {
+    const { verb, args } = call;
+    const sql = sqlOf(call);
+    if (sql === undefined && verb !== 'search') return [];
+    const explain = sql === undefined ? {} : { ...args, sql: `EXPLAIN QUERY PLAN ${sql}`, limit: undefined };
     let reply: Uint8Array | undefined;
     this.#guarded((instance) => {
       const nowMs = performance.now();
       const untilMs = nowMs + PLAN_MS;
-      const asked = isQuery ? verb : STATEMENTS;
+      const asked = sql === undefined ? STATEMENTS : verb;
       try {
         reply = instance.submit(nowMs, ++this.#lastCall, 0, 0, asked, untilMs, explain, undefined, undefined, 1, 0);
       } catch (thrown) {
@@ -493,7 +506,11 @@ export class Host {
     });
     if (reply === undefined) return [];
     const rows = readQueryRows(reply, readTextAnywhere);
-    return isQuery ? rows.map(({ detail }) => String(detail)) : planOfSearch(rows);
+    if (sql === undefined) return planOfSearch(rows);
+    return planWithoutNames(
+      rows.map(({ detail }) => String(detail)),
+      sql,
+    );
   }
 
   /** Asks for changes at once where the last one is some time ago, else later, for all that come until then. */
@@ -632,9 +649,13 @@ export class Host {
 const isForPool = ({ verb, args }: Call): boolean =>
   SCOPE_OPENED_BY[verb] === 'snapshot' && !(args !== undefined && 'indexed' in args && args.indexed === true);
 
+/** Whoever made it waits until it can be done: that it cannot be yet is no failure. */
+const isTriedAgain = ({ args }: Call): boolean =>
+  args !== undefined && 'triedAgain' in args && args.triedAgain === true;
+
 /** What of a call's SQL may be told. */
-function spoken(call: Call): string {
-  const statement = statementOf(call);
+function spoken(call: Call, error: ChatStoreError | undefined): string {
+  const statement = statementOf(call, error);
   return statement === null ? '' : `: ${statement}`;
 }
 

@@ -145,13 +145,14 @@ export class ChatStore extends ClientStore {
    * the first one at once, unless there is one that is young enough. Gives a function that ends it; closing
    * the store ends it too.
    *
-   * It works while this process runs and does not keep it alive. Where several processes have the store open
-   * and a schedule each, the one that owns the file makes the backups. Which files are its own stands in
-   * `<file>-backups.json` beside them; no other is ever removed. What was written, and what failed, is told
-   * to `onEvent` of `open` as `backup` and `backupFailed`; what failed is tried again after `everyMs`.
+   * It works while this process runs and does not keep it alive. Where several processes have a schedule for the
+   * store and the same directory, whichever comes first makes the one that is due. Which files are its own stands
+   * in `<file>-backups.json` beside them; no other is ever removed. What was written, and what failed, is told
+   * to `onEvent` of `open`: as `backup`, as `backupFailed`, which is tried again after `everyMs`, and as
+   * `backupNotRemoved`, an old one that is tried again with the next.
    *
    * Errors, thrown at once: `INVALID_ARGUMENT` where the directory has the backups of another store of that
-   * name, `IO_ERROR` where it cannot be made or read.
+   * name, `IO_ERROR` where it cannot be made or read, `STORE_CLOSED`.
    *
    * @example
    * ```js example

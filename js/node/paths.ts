@@ -15,16 +15,16 @@ export const MEMORY = ':memory:';
 
 const checkPath = text(4_096);
 
-/** The path that was given, checked. */
-export function pathOf(path: string | URL): string {
+/** The path that was given, checked; `argument` is its name. */
+export function pathOf(path: string | URL, argument = 'path'): string {
   if (path instanceof URL) {
-    return checked('path', () => {
+    return checked(argument, () => {
       if (path.protocol !== 'file:') throw new Fault('a path or a file: URL', describe(path.href));
       return fileURLToPath(path);
     });
   }
-  checkArgument('path', checkPath, path);
-  checked('path', () => {
+  checkArgument(argument, checkPath, path);
+  checked(argument, () => {
     if (path.includes('\0')) throw new Fault('a path without NUL', describe(path));
   });
   return path;

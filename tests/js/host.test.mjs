@@ -228,7 +228,7 @@ test('a fault of ours is told with the statement, without its literals and witho
     'client',
   );
   assert.throws(() => connection.send(read('query', { args: { sql: "SELECT 'a secret'" } })), { code: 'INTERNAL' });
-  assert.deepEqual(messages, [['internal_error', 'query failed: SELECT ?']]);
+  assert.deepEqual(messages, [['internal_error', 'query failed: SELECT …']]);
 });
 
 test('after a trap in a step only writes with an operation id are sent again', async () => {

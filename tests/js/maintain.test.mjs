@@ -1,8 +1,8 @@
-/** Keeping stores small, and backups by the clock, on real files. */
+/** Keeping stores small, on real files. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 /* oxlint-disable no-await-in-loop -- one after the other is the point */
 import assert from 'node:assert/strict';
-import { copyFileSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
@@ -119,6 +119,50 @@ test('a full vacuum waits for a snapshot to end, within its time', async () => {
   end();
   await open;
   assert.equal((await vacuum).tasks[0].after.freePages, 0);
+  // That it could not begin yet is no failure of any call.
+  const { errors, failed } = await store.stats();
+  assert.deepEqual([errors.BUSY, failed.filter(({ error }) => error === 'BUSY')], [undefined, []]);
+  await store.close();
+});
+
+test('each part of maintenance is told by a name of its own, in which nothing goes back, and to its end', async () => {
+  const store = await withTwo(':memory:', 6_000);
+  const every = [
+    'purge',
+    'rebuildSearch',
+    'analyze',
+    'optimize.index',
+    'optimize',
+    'vacuum.index',
+    'vacuum',
+    'checkpoint',
+  ];
+  const asked = { purge: { deletedBefore: Date.now() + 60_000 }, rebuildSearch: true, analyze: true, optimize: true };
+  for (const vacuum of ['incremental', 'full']) {
+    await store.sessions.delete('a', { permanent: vacuum === 'full' });
+    const told = [];
+    let written = 0;
+    const onProgress = (progress) => {
+      told.push(progress);
+      // What others add meanwhile is more to do, and not less done.
+      const rows = Array.from({ length: 50 }, () => ({ sessionId: 'b', role: 'user', content: text(++written) }));
+      void store.messages.addMany(rows);
+    };
+    const { tasks } = await store.maintain({ ...asked, vacuum, checkpoint: true }, { onProgress });
+    const names = told.map(({ task }) => task).filter((task, at, all) => task !== all[at - 1]);
+    assert.deepEqual(names, every);
+    for (const name of every) {
+      const of = told.filter(({ task }) => task === name);
+      for (const [at, { done, expected }] of of.entries()) {
+        assert.ok(done >= (of[at - 1]?.done ?? 0), `${name}: ${JSON.stringify(of)}`);
+        assert.ok(expected === 0 || done <= expected, `${name}: ${JSON.stringify(of)}`);
+      }
+      assert.equal(of.at(-1).done, of.at(-1).expected, `${name}: ${JSON.stringify(of)}`);
+      const task = tasks.find((report) => report.task === name);
+      if (task !== undefined) assert.ok(of.at(-1).done >= task.done, `${name}: ${JSON.stringify([of, task])}`);
+    }
+    await store.sessions.create({ id: 'a' });
+  }
   await store.close();
 });
 
@@ -184,6 +228,15 @@ test('wrong tasks are refused by name', async () => {
     assert.equal(refused.code, 'INVALID_ARGUMENT');
     assert.match(refused.message, new RegExp(Object.keys(tasks)[0]));
   }
+  const said = {
+    "vacuum: expected true, false or one of 'incremental', 'full', received the number 1": { vacuum: 1 },
+    'purge: expected true, false or an object, received the string "x"': { purge: 'x' },
+    'purge.deletedBefore': { purge: { deletedBefore: 'x' } },
+  };
+  for (const [message, tasks] of Object.entries(said)) {
+    const refused = (await rejection(store.maintain(tasks))).message;
+    assert.ok(refused.includes(message) && refused.includes('true') === message.includes('true'), refused);
+  }
   await store.close();
 });
 
@@ -211,89 +264,5 @@ test('maintenance goes on with the next owner where the process with the file is
   assert.equal(report.after.freePages, 0);
   assert.deepEqual(await ids(store, 'b'), before);
   assert.equal((await store.verify()).ok, true);
-  await store.close();
-});
-
-/** Waits until something holds. */
-async function until(holds) {
-  for (let i = 0; i < 500; i++) {
-    if (holds()) return;
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
-  assert.fail('it does not come to pass');
-}
-
-test('backups by the clock keep the newest few and touch no other file', async () => {
-  const folder = temporaryFolder();
-  const directory = join(folder, 'backups');
-  const events = [];
-  const store = await filled(join(folder, 'a.chat'), 50, { onEvent: (event) => events.push(event) });
-  const written = () => events.filter(({ type }) => type === 'backup').length;
-  const stop = store.scheduleBackups({ everyMs: 1_000, keep: 2, directory });
-  await until(() => written() === 1);
-  const first = readdirSync(directory).find((name) => name.endsWith('.sqlite'));
-  const strange = first.replace('.sqlite', '-mine.sqlite');
-  copyFileSync(join(directory, first), join(directory, strange));
-  await until(() => written() === 3);
-  stop();
-  const files = readdirSync(directory).filter((name) => name.endsWith('.sqlite'));
-  assert.equal(files.length, 3, files.join());
-  assert.ok(files.includes(strange));
-  assert.equal(existsSync(join(directory, first)), false);
-  assert.deepEqual(
-    events.filter(({ type }) => type === 'backupFailed'),
-    [],
-  );
-  const newest = await ChatStore.open(
-    join(
-      directory,
-      files.findLast((name) => name !== strange),
-    ),
-  );
-  assert.equal((await ids(newest)).length, 50);
-  await newest.close();
-  await store.close();
-});
-
-test('a backup that is young enough is not made again, and that of another store is left alone', async () => {
-  const folder = temporaryFolder();
-  const directory = join(folder, 'backups');
-  const events = [];
-  const onEvent = (event) => events.push(event);
-  const store = await filled(join(folder, 'a.chat'), 5, { onEvent });
-  store.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory });
-  await until(() => events.length === 1);
-  await store.close();
-  const again = await ChatStore.open(join(folder, 'a.chat'), { onEvent });
-  const stop = again.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory });
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  stop();
-  assert.equal(events.length, 1);
-  await again.close();
-  const list = join(directory, 'a.chat-backups.json');
-  writeFileSync(list, readFileSync(list, 'utf8').replace('a.chat"', 'b.chat"'));
-  const third = await ChatStore.open(join(folder, 'a.chat'));
-  assert.throws(() => third.scheduleBackups({ everyMs: 3_600_000, keep: 1, directory }), { code: 'INVALID_ARGUMENT' });
-  await third.close();
-});
-
-test('of several processes the one that owns the file makes the backups', async () => {
-  const folder = temporaryFolder();
-  const path = join(folder, 'a.chat');
-  const directory = join(folder, 'backups');
-  await (await filled(path, 5)).close();
-  const peer = await startPeer();
-  await peer.run(`globalThis.store = await ChatStore.open(args.path);`, { path });
-  const events = [];
-  const store = await ChatStore.open(path, { onEvent: (event) => events.push(event.type) });
-  assert.equal(store.info.role, 'client');
-  const stop = store.scheduleBackups({ everyMs: 1_000, keep: 3, directory });
-  await new Promise((resolve) => setTimeout(resolve, 1_500));
-  assert.deepEqual(events, []);
-  await peer.kill();
-  // It becomes the owner with the next call that it makes.
-  assert.equal((await ids(store)).length, 5);
-  await until(() => events.includes('backup'));
-  stop();
   await store.close();
 });

@@ -8,7 +8,7 @@ import { after, test } from 'node:test';
 import { ChatStore } from 'chatstore';
 import { importSource, rejection, seeded, startPeer, temporaryFolder } from './support.mjs';
 
-const { Figures, Histogram, withoutLiterals } = await importSource('js/host/figures.ts');
+const { Figures, Histogram, planWithoutNames, statementOf, withoutLiterals } = await importSource('js/host/figures.ts');
 
 const peers = [];
 after(() => Promise.all(peers.map((peer) => peer.kill())));
@@ -289,8 +289,8 @@ test('the twenty slowest calls are kept, in their order, and what is not slow en
 
 test('the twenty calls that failed last are kept, the last first, and none that asked for figures', () => {
   const figures = new Figures();
-  for (let at = 0; at < 30; at++) figures.keepFailed(call(`x${at}`, { args: { id: 'secret' } }), 'CONFLICT');
-  figures.keepFailed(call('stats.query'), 'INVALID_SQL');
+  for (let at = 0; at < 30; at++) figures.keepFailed(call(`x${at}`, { args: { id: 'secret' } }), { code: 'CONFLICT' });
+  figures.keepFailed(call('stats.query'), { code: 'INVALID_SQL' });
   const { failed } = figures.take();
   assert.deepEqual(
     failed.map(({ verb }) => verb),
@@ -304,7 +304,7 @@ test('the twenty calls that failed last are kept, the last first, and none that 
 test('of arguments only names, types and lengths are kept', () => {
   const figures = new Figures(1);
   const args = { id: 'secret', tags: ['secret', 1], patch: { title: null, pinned: true, metadata: '{"secret":1}' } };
-  figures.keepSlow(call('x', { args, rows: new Uint8Array(800) }), 5, 2, 'TIMEOUT', () => []);
+  figures.keepSlow(call('x', { args, rows: new Uint8Array(800) }), 5, 2, { code: 'TIMEOUT' }, () => []);
   const [slow] = figures.take().slow;
   assert.deepEqual(slow.args, {
     id: 'string(6)',
@@ -322,6 +322,10 @@ test('nothing that may be contents is left of a statement, however it is written
     'SELECT "quoted" , `ticks`, [brackets] FROM m -- a comment': 'SELECT ? , ?, ? FROM m',
     "SELECT x'00ff', max(m.key) /* in\n between */ FROM messages m": 'SELECT ?, max(m.key) FROM messages m',
     "SELECT 'never closed": 'SELECT ?',
+    'SELECT "a""b SECRET" FROM m;': 'SELECT ? FROM m',
+    "SELECT 1; it's SECRET, isn't it": 'SELECT ? …',
+    "SELECT 1 \0 it's SECRET, isn't it": 'SELECT ? …',
+    'SELECT $a::b(SECRET), @c, #d(e) FROM “SECRET”': 'SELECT ?, @c, ? FROM ?',
   };
   for (const [sql, expected] of Object.entries(shown)) assert.equal(withoutLiterals(sql), expected);
 
@@ -340,6 +344,10 @@ test('nothing that may be contents is left of a statement, however it is written
     (secret) => `/*'${secret}*/`,
     (secret) => `' -- ${secret} /* '`,
     () => ' 987654321',
+    (secret) => `“${secret}”`,
+    (secret) => `$a::${secret}`,
+    (secret) => `:a(${secret})`,
+    (secret) => `"a""${secret}"`,
   ];
   for (let round = 0; round < 5_000; round++) {
     let sql = '';
@@ -348,6 +356,68 @@ test('nothing that may be contents is left of a statement, however it is written
     const left = withoutLiterals(sql);
     assert.doesNotMatch(left, /SECRET|987/, `CHATSTORE_SEED=${seed}, round ${round}: ${sql}`);
   }
+});
+
+test('of a statement that fails as much is told as SQLite has read, whatever follows', async (t) => {
+  const events = [];
+  const store = await storeWithSession(t, { onEvent: ({ message }) => events.push(message) });
+  const told = {
+    "SELECT * FROM messages WHERE text = 'it's SECRET stuff'": 'SELECT * FROM messages WHERE text = ? …',
+    "SELECT 'é𝒳' AS b, 'the dogs' SECRET stuff' FROM messages": 'SELECT ? AS b, ? SECRET …',
+    'SELECT * FROM messages WHERE text = «SECRET»': 'SELECT * FROM messages WHERE text = …',
+    'SELECT * FROM messages WHERE text = SECRET AND 1': 'SELECT * FROM messages WHERE text = …',
+    'SELECT $a::b(SECRET in parens)': 'SELECT …',
+    "SELECT 'never closed SECRET": 'SELECT …',
+    "SELECT 1; SELECT 2; it's SECRET, isn't it": 'SELECT ? …',
+    "SELECT 1; SELECT it's SECRET, isn't it": 'SELECT ? …',
+    "CREATE TABLE a (b DEFAULT 'it's SECRET, isn't it')": 'CREATE TABLE a (b DEFAULT …',
+    "WITH a AS (SELECT 1), a AS (SELECT 'it's SECRET, isn't it') SELECT": 'WITH a AS (SELECT ?), a AS (SELECT ?s …',
+    'SELECT 1 FROM nowhere': 'SELECT ? FROM nowhere',
+  };
+  for (const sql of Object.keys(told)) await rejection(store.query(sql));
+  const { failed } = await store.stats();
+  assert.deepEqual(
+    failed.map(({ statement }) => statement),
+    Object.values(told).toReversed(),
+  );
+  assert.deepEqual(
+    events.map((message) => message.replace(/^query failed with [A-Z_]+: /, '')),
+    Object.values(told),
+  );
+  // What has run is told whole: it was read.
+  const query = call('query', { args: { sql: "SELECT 'it''s SECRET' FROM m" } });
+  assert.equal(statementOf(query, { code: 'TIMEOUT', details: {} }), 'SELECT ? FROM m');
+});
+
+test('names that a statement hides are hidden in its plan, and no others', async (t) => {
+  const store = await storeWithSession(t, { slowQueryMs: 1 });
+  const slow =
+    '(WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 30000) SELECT sum(i) FROM n)';
+  const hidden = [
+    '"SECRET alias"',
+    '[SECRET]',
+    "'SECRET ''s'",
+    '`SECRET``s`',
+    '"a""SECRET"',
+    '“SECRET”',
+    '"(SECRET.*"',
+  ];
+  for (const name of hidden) await store.query(`SELECT ${slow}, key FROM sessions AS ${name}`);
+  await store.query(`WITH "SECRET cte" AS MATERIALIZED (SELECT ${slow} AS a) SELECT * FROM "SECRET cte"`);
+  const { slow: kept } = await store.stats();
+  assert.equal(kept.filter(({ verb }) => verb === 'query').length, hidden.length + 1);
+  assert.doesNotMatch(JSON.stringify(kept), /SECRET/);
+  for (const { plan, statement } of kept.filter(({ verb }) => verb === 'query'))
+    assert.ok(
+      plan.some((step) => step.startsWith('SCAN ?')),
+      `${statement}: ${plan.join('\n')}`,
+    );
+  const plan = ['SCAN a USING INDEX ab (a=?)', 'SCAN abc a', 'SEARCH A b.c'];
+  assert.deepEqual(planWithoutNames(plan, `SELECT 1 FROM m "a", 'abc a', x."b.c", "n", ""`), [
+    'SCAN ? USING INDEX ab (?=?)',
+    'SCAN ?',
+    'SEARCH ? ?',
+  ]);
 });
 
 const BUSY = `WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 300000)
@@ -399,7 +469,7 @@ test('a slow search has the plan of its statement, a slow write the time of its 
 test('what fails is kept with its statement and without its contents, and SQL that does is told', async (t) => {
   const events = [];
   const store = await storeWithSession(t, { onEvent: (event) => events.push(event) });
-  await rejection(store.query("SELEC 'secret'"));
+  await rejection(store.query("SELECT 'secret' FROM FROM messages"));
   await rejection(store.transaction((tx) => tx.query('SELECT secret FROM nowhere WHERE a = :a', { params: { a: 1 } })));
   await rejection(store.messages.add(said('secret', { sessionId: 'none' })));
   const signal = AbortSignal.abort();
@@ -410,12 +480,12 @@ test('what fails is kept with its statement and without its contents, and SQL th
     [
       ['messages.add', 'CONSTRAINT_FOREIGN_KEY', null],
       ['query', 'INVALID_SQL', 'SELECT secret FROM nowhere WHERE a = :a'],
-      ['query', 'INVALID_SQL', 'SELEC ?'],
+      ['query', 'INVALID_SQL', 'SELECT ? FROM …'],
     ],
   );
   assert.deepEqual(failed[1].args.params, { a: 'number' });
   assert.deepEqual(events, [
-    { type: 'query_failed', message: 'query failed with INVALID_SQL: SELEC ?' },
+    { type: 'query_failed', message: 'query failed with INVALID_SQL: SELECT ? FROM …' },
     { type: 'query_failed', message: 'query failed with INVALID_SQL: SELECT secret FROM nowhere WHERE a = :a' },
   ]);
 });

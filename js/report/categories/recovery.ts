@@ -279,13 +279,13 @@ export const recovery: Category = {
       run: async (context) => {
         const { store } = await context.scratch();
         const before = (await store.stats()).errors['INVALID_SQL'] ?? 0;
-        await failureOf(store.query("SELEC 'secret'"));
+        await failureOf(store.query("SELECT 'secret' FROM FROM messages"));
         await failureOf(store.query('SELECT nothing FROM nowhere'));
         const { errors, failed } = await store.stats();
         return found({
           'counted by its code': [2, (errors['INVALID_SQL'] ?? 0) - before],
           'statements kept, without what is in them': [
-            ['SELECT nothing FROM nowhere', 'SELEC ?'],
+            ['SELECT nothing FROM nowhere', 'SELECT ? FROM …'],
             failed.slice(0, 2).map(({ statement }) => statement),
           ],
         });
