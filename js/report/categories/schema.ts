@@ -86,7 +86,7 @@ export const schema: Category = {
         const store = await context.store();
         return found({
           'application id': [0x43684174, await count(store, 'PRAGMA application_id')],
-          'schema version': [store.info.schemaVersion, await count(store, 'PRAGMA user_version')],
+          'schema version': [1, await count(store, 'PRAGMA user_version')],
         });
       },
     },
