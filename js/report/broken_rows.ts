@@ -1,0 +1,194 @@
+/**
+ * Every rule of the schema, each broken once: what rules there are is read from the file, and for each there is a row,
+ * or a pair of rows, that breaks it and no other.
+ *
+ * Holds: one sound row for each table, and how a rule is broken. Must not know: how a page is laid out.
+ */
+
+import { failureOf, type Failure } from './findings.js';
+import { breaking, fileWith, shapesOf, type Cell, type RowOf, type TableShape } from './rows_in_file.js';
+import type { Context, Store } from './types.js';
+import { backupBytes } from './work.js';
+
+/** Kinds of rules. */
+export type RuleKind = 'check' | 'not null' | 'unique' | 'foreign key';
+
+/** A rule that was broken, in a file that a store was to take for its own. */
+export interface Broken {
+  /** `bots_id_not_empty`, `bots.name`, `bots (id)`, `sessions.bot`. */
+  rule: string;
+  /** What the store is to say of it. */
+  expected: string;
+  /** What it said. */
+  seen: string;
+}
+
+const KEY = 2 ** 32 + 1;
+const times = { created_at: 1, updated_at: 1 };
+
+/** A sound row of each table; columns that are not here are NULL. */
+const sound: Record<string, RowOf> = {
+  bots: { key: 1, id: 'b', name: 'b', ...times },
+  sessions: {
+    key: 1,
+    id: 's',
+    bot: 1,
+    status: 'active',
+    pinned: 0,
+    tags: '[]',
+    next_seq: 9,
+    message_count: 1,
+    revision: 1,
+    ...times,
+  },
+  messages: { key: KEY, session: 1, id: 'm', bot: 1, active: 1, role: 'user', status: 'complete', text: 'x', ...times },
+  message_streams: { key: 1, message: KEY, client: 'c', started_at: 1, next_number: 0, size_bytes: 2 },
+  message_deltas: { key: 2 ** 32, type: 'text', delta: 'x', size_bytes: 9 },
+  blobs: { key: 1, hash: new Uint8Array(32), size_bytes: 1, created_at: 1, data: new Uint8Array(1) },
+  attachments: { message: KEY, number: 0, blob: 1 },
+  operations: { id: 'o', fingerprint: 1, epoch: 1, created_at: 1, kind: 'k', result: 'r' },
+  search_pending: { session: 1, from_key: KEY },
+  search_stale: { message: KEY, text: 'x' },
+};
+
+/** What is tried in the place of a value, until a check is broken and no other. */
+const candidates: Record<string, Cell[]> = {
+  TEXT: ['', '{}', 'x'],
+  INTEGER: [0, -1, 2, 5],
+  BLOB: [new Uint8Array(2)],
+};
+
+/** Breaks every rule of a kind; gives what became of each, and of a file that breaks none. */
+export async function breakAll(
+  context: Context,
+  kind: RuleKind,
+): Promise<{ control: Failure; broken: Broken[]; held: string | undefined }> {
+  const { store } = await context.scratch();
+  const shapes = await shapesOf(store);
+  const empty = await backupBytes(store);
+  const meta = await store.query('SELECT name, value FROM store_meta ORDER BY name');
+  const rows: Record<string, RowOf[]> = Object.fromEntries(
+    shapes.map((shape) => [shape.name, [complete(shape, sound[shape.name] ?? {})]]),
+  );
+  // What a store knows of itself stays as it is; a row beside it is the one to be broken.
+  const known = meta.map(({ name, value }) => ({ name: String(name), value: String(value) }));
+  rows['store_meta'] = [...known, { name: 'zzz', value: 'x' }];
+
+  // Flushes of what is to be refused would be in vain.
+  const { store: other } = await context.scratch({ durability: 'relaxed' });
+  const taken = async (changed: Record<string, RowOf[]>): Promise<Failure> =>
+    failureOf(other.replaceWith(await fileWith(store, empty, shapes, { ...rows, ...changed })));
+  const control = await taken({});
+  const broken: Broken[] = [];
+  for (const shape of shapes) {
+    const all = rows[shape.name] ?? [];
+    for (const { rule, expected, change } of await breaches(kind, store, shape, all)) {
+      const seen =
+        change === undefined ? 'no row was found that breaks it and no other' : await said(taken, shape, change);
+      broken.push({ rule, expected: `CORRUPT: ${shape.name} ${expected}`, seen });
+    }
+  }
+  const held = (await other.sessions.get('s'))?.id;
+  return { control, broken, held };
+}
+
+/** The code of what a store said, and the first fault that it named. */
+async function said(
+  taken: (changed: Record<string, RowOf[]>) => Promise<Failure>,
+  { name }: TableShape,
+  rows: RowOf[],
+): Promise<string> {
+  const { code, message } = await taken({ [name]: rows });
+  const fault = /the store's place: (.*?)\. The store was not changed/s.exec(message)?.[1] ?? message;
+  return `${code}: ${fault}`;
+}
+
+interface Breach {
+  rule: string;
+  /** The fault as SQLite names it. */
+  expected: string;
+  /** All rows of the table then. */
+  change: RowOf[] | undefined;
+}
+
+async function breaches(kind: RuleKind, store: Store, shape: TableShape, rows: RowOf[]): Promise<Breach[]> {
+  const { name, checks, columns, references, rowid } = shape;
+  const before = rows.slice(0, -1);
+  const row = rows.at(-1) ?? {};
+  const changedTo = (change: RowOf): RowOf[] => {
+    const changed = complete(shape, { ...row, ...change });
+    // Without a rowid the primary key is the order, and NULL is the first.
+    return shape.primaryKey.some((key) => changed[key] === null) ? [changed, ...before] : [...before, changed];
+  };
+  switch (kind) {
+    case 'check':
+      return Promise.all(
+        checks.map(async (check) => {
+          const tried = columns.flatMap((column) =>
+            new RegExp(`\\b${column.name}\\b`).test(check.sql)
+              ? (candidates[column.type] ?? []).map((value) => ({ [column.name]: value }))
+              : [],
+          );
+          const change = await breaking(store, shape, row, check.name, tried);
+          return {
+            rule: check.name,
+            expected: `CHECK constraint failed in ${name}`,
+            change: change === undefined ? undefined : changedTo(change),
+          };
+        }),
+      );
+    case 'not null':
+      return columns
+        .filter((column) => column.required && column.name !== rowid)
+        .map((column) => ({
+          rule: `${name}.${column.name}`,
+          expected: `NULL value in ${name}.${column.name}`,
+          change: changedTo({ [column.name]: null }),
+        }));
+    case 'unique': {
+      const unique = shape.indexes.filter((index) => index.unique);
+      const keys = unique.map((index) => ({
+        columns: index.columns.filter((column) => column !== rowid),
+        expected: `non-unique entry in index ${index.name}`,
+      }));
+      // A rowid is the place of its row: twice the same is a tree out of order, no broken rule.
+      const primary = { columns: shape.primaryKey, expected: `row not in PRIMARY KEY order for ${name}` };
+      const all = shape.hasRowid ? keys : [...keys, primary];
+      return all.map(({ columns: same, expected }) => {
+        // The second row differs in every other key.
+        const others = [...all.flatMap((key) => key.columns), ...(rowid === undefined ? [] : [rowid])].filter(
+          (column) => !same.includes(column),
+        );
+        const second = Object.fromEntries(others.map((column) => [column, next(row[column] ?? null)]));
+        return {
+          rule: `${name} (${same.join(', ')})`,
+          expected,
+          change: [...before, row, complete(shape, { ...row, ...second })],
+        };
+      });
+    }
+    case 'foreign key':
+      return references.map(({ column, table }) => ({
+        rule: `${name}.${column}`,
+        expected: `a row refers to a row of ${table} that is not there`,
+        // A message's own key begins with that of its session.
+        change: changedTo({
+          [column]: 99,
+          ...(name === 'messages' && column === 'session' ? { key: 99 * 2 ** 32 + 1 } : {}),
+        }),
+      }));
+  }
+}
+
+/** With every column, and with what the file computes where an index holds it. */
+function complete({ name, columns }: TableShape, given: RowOf): RowOf {
+  const row: RowOf = { ...Object.fromEntries(columns.map((column) => [column.name, null])), ...given };
+  if (name === 'sessions') row['last_active_at'] = row['last_message_at'] ?? row['created_at'] ?? null;
+  return row;
+}
+
+function next(value: Cell): Cell {
+  if (typeof value === 'number') return value + 1;
+  if (typeof value === 'string') return `${value}2`;
+  return value === null ? null : value.map((byte) => byte + 1);
+}
