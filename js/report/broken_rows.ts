@@ -76,13 +76,13 @@ export async function breakAll(
 
   // Flushes of what is to be refused would be in vain.
   const { store: other } = await context.scratch({ durability: 'relaxed' });
-  const taken = async (changed: Record<string, RowOf[]>): Promise<Failure> =>
-    failureOf(other.replaceWith(await fileWith(store, empty, shapes, { ...rows, ...changed })));
+  const taken = async (given: Record<string, RowOf[]>): Promise<Failure> =>
+    failureOf(other.replaceWith(await fileWith(store, empty, shapes, { ...rows, ...given })));
   const control = await taken({});
   const broken: Broken[] = [];
   for (const shape of shapes) {
     const all = rows[shape.name] ?? [];
-    for (const { rule, expected, change } of await breaches(kind, store, shape, all)) {
+    for (const { rule, expected, change } of await breachesOf[kind](store, shape, all)) {
       const seen =
         change === undefined ? 'no row was found that breaks it and no other' : await said(taken, shape, change);
       broken.push({ rule, expected: `CORRUPT: ${shape.name} ${expected}`, seen });
@@ -94,7 +94,7 @@ export async function breakAll(
 
 /** The code of what a store said, and the first fault that it named. */
 async function said(
-  taken: (changed: Record<string, RowOf[]>) => Promise<Failure>,
+  taken: (given: Record<string, RowOf[]>) => Promise<Failure>,
   { name }: TableShape,
   rows: RowOf[],
 ): Promise<string> {
@@ -111,73 +111,72 @@ interface Breach {
   change: RowOf[] | undefined;
 }
 
-async function breaches(kind: RuleKind, store: Store, shape: TableShape, rows: RowOf[]): Promise<Breach[]> {
-  const { name, checks, columns, references, rowid } = shape;
-  const before = rows.slice(0, -1);
-  const row = rows.at(-1) ?? {};
-  const changedTo = (change: RowOf): RowOf[] => {
-    const changed = complete(shape, { ...row, ...change });
-    // Without a rowid the primary key is the order, and NULL is the first.
-    return shape.primaryKey.some((key) => changed[key] === null) ? [changed, ...before] : [...before, changed];
-  };
-  switch (kind) {
-    case 'check':
-      return Promise.all(
-        checks.map(async (check) => {
-          const tried = columns.flatMap((column) =>
-            new RegExp(`\\b${column.name}\\b`).test(check.sql)
-              ? (candidates[column.type] ?? []).map((value) => ({ [column.name]: value }))
-              : [],
-          );
-          const change = await breaking(store, shape, row, check.name, tried);
-          return {
-            rule: check.name,
-            expected: `CHECK constraint failed in ${name}`,
-            change: change === undefined ? undefined : changedTo(change),
-          };
-        }),
-      );
-    case 'not null':
-      return columns
-        .filter((column) => column.required && column.name !== rowid)
-        .map((column) => ({
-          rule: `${name}.${column.name}`,
-          expected: `NULL value in ${name}.${column.name}`,
-          change: changedTo({ [column.name]: null }),
-        }));
-    case 'unique': {
-      const unique = shape.indexes.filter((index) => index.unique);
-      const keys = unique.map((index) => ({
+/** What breaks each rule of a kind in a table; the last of its rows is the one to be changed. */
+const breachesOf: Record<RuleKind, (store: Store, shape: TableShape, rows: RowOf[]) => Promise<Breach[]> | Breach[]> = {
+  check: (store, shape, rows) =>
+    Promise.all(
+      shape.checks.map(async ({ name, sql }) => {
+        const tried = shape.columns
+          .filter((column) => new RegExp(`\\b${column.name}\\b`).test(sql))
+          .flatMap((column) => (candidates[column.type] ?? []).map((value) => ({ [column.name]: value })));
+        const found = await breaking(store, shape, rows.at(-1) ?? {}, name, tried);
+        return {
+          rule: name,
+          expected: `CHECK constraint failed in ${shape.name}`,
+          change: found === undefined ? undefined : changed(shape, rows, found),
+        };
+      }),
+    ),
+  'not null': (_, shape, rows) =>
+    shape.columns
+      .filter(({ name, required }) => required && name !== shape.rowid)
+      .map(({ name }) => ({
+        rule: `${shape.name}.${name}`,
+        expected: `NULL value in ${shape.name}.${name}`,
+        change: changed(shape, rows, { [name]: null }),
+      })),
+  unique: (_, shape, rows) => {
+    const { name, indexes, hasRowid, primaryKey, rowid } = shape;
+    const keys = indexes
+      .filter(({ unique }) => unique)
+      .map((index) => ({
         columns: index.columns.filter((column) => column !== rowid),
         expected: `non-unique entry in index ${index.name}`,
       }));
-      // A rowid is the place of its row: twice the same is a tree out of order, no broken rule.
-      const primary = { columns: shape.primaryKey, expected: `row not in PRIMARY KEY order for ${name}` };
-      const all = shape.hasRowid ? keys : [...keys, primary];
-      return all.map(({ columns: same, expected }) => {
-        // The second row differs in every other key.
-        const others = [...all.flatMap((key) => key.columns), ...(rowid === undefined ? [] : [rowid])].filter(
-          (column) => !same.includes(column),
-        );
-        const second = Object.fromEntries(others.map((column) => [column, next(row[column] ?? null)]));
-        return {
-          rule: `${name} (${same.join(', ')})`,
-          expected,
-          change: [...before, row, complete(shape, { ...row, ...second })],
-        };
-      });
-    }
-    case 'foreign key':
-      return references.map(({ column, table }) => ({
-        rule: `${name}.${column}`,
-        expected: `a row refers to a row of ${table} that is not there`,
+    // A rowid is the place of its row: twice the same is a tree out of order, no broken rule.
+    if (!hasRowid) keys.push({ columns: primaryKey, expected: `row not in PRIMARY KEY order for ${name}` });
+    return keys.map(({ columns: same, expected }) => {
+      // The second row differs in every other key.
+      const row = rows.at(-1) ?? {};
+      const others = [...keys.flatMap(({ columns }) => columns), ...(rowid === undefined ? [] : [rowid])].filter(
+        (column) => !same.includes(column),
+      );
+      const second = Object.fromEntries(others.map((column) => [column, next(row[column] ?? null)]));
+      return {
+        rule: `${name} (${same.join(', ')})`,
+        expected,
+        change: [...rows, complete(shape, { ...row, ...second })],
+      };
+    });
+  },
+  'foreign key': (_, shape, rows) =>
+    shape.references.map(({ column, table }) => ({
+      rule: `${shape.name}.${column}`,
+      expected: `a row refers to a row of ${table} that is not there`,
+      change: changed(shape, rows, {
+        [column]: 99,
         // A message's own key begins with that of its session.
-        change: changedTo({
-          [column]: 99,
-          ...(name === 'messages' && column === 'session' ? { key: 99 * 2 ** 32 + 1 } : {}),
-        }),
-      }));
-  }
+        ...(shape.name === 'messages' && column === 'session' ? { key: 99 * 2 ** 32 + 1 } : {}),
+      }),
+    })),
+};
+
+/** The rows with a change to the last one. */
+function changed(shape: TableShape, rows: RowOf[], change: RowOf): RowOf[] {
+  const before = rows.slice(0, -1);
+  const row = complete(shape, { ...rows.at(-1), ...change });
+  // Without a rowid the primary key is the order, and NULL comes first.
+  return !shape.hasRowid && shape.primaryKey.some((key) => row[key] === null) ? [row, ...before] : [...before, row];
 }
 
 /** With every column, and with what the file computes where an index holds it. */

@@ -34,7 +34,6 @@ const RESERVED_BYTES = 8;
 
 /** Every table of the store's own, the search index's left out. */
 export async function shapesOf(store: Store): Promise<TableShape[]> {
-  const text = (value: unknown): string => String(value);
   const made = await store.query(
     `SELECT s.name, s.rootpage, s.sql, l.wr FROM sqlite_schema s JOIN pragma_table_list l ON l.schema = 'main' AND l.name = s.name
       WHERE s.type = 'table' AND s.rootpage > 0 AND s.name NOT LIKE 'messages\\_fts%' ESCAPE '\\' AND s.name NOT LIKE 'sqlite%'
@@ -42,14 +41,14 @@ export async function shapesOf(store: Store): Promise<TableShape[]> {
   );
   const shapes: TableShape[] = [];
   for (const { name: table, rootpage, sql, wr } of made) {
-    const name = text(table);
+    const name = String(table);
     const all = { params: [name] };
     const columns = await store.query(
       'SELECT name, type, "notnull" AS required, pk, hidden FROM pragma_table_xinfo(?)',
       all,
     );
     const key = columns.filter(({ pk }) => pk !== 0).toSorted((a, b) => Number(a['pk']) - Number(b['pk']));
-    const primaryKey = key.map((column) => text(column['name']));
+    const primaryKey = key.map((column) => String(column['name']));
     const rowid = wr === 0 && key.length === 1 && key[0]?.['type'] === 'INTEGER' ? primaryKey[0] : undefined;
     const indexes = await store.query(
       `SELECT l.name, l."unique" AS only_one, s.rootpage, s.sql FROM pragma_index_list(?) l JOIN sqlite_schema s ON s.name = l.name`,
@@ -68,29 +67,29 @@ export async function shapesOf(store: Store): Promise<TableShape[]> {
       columns: columns
         .filter(({ hidden }) => hidden === 0)
         .map((column) => ({
-          name: text(column['name']),
-          type: text(column['type']),
+          name: String(column['name']),
+          type: String(column['type']),
           required: column['required'] === 1,
         })),
       indexes: await Promise.all(
         indexes.map(async (index) => {
           const parts = await store.query('SELECT cid, name FROM pragma_index_xinfo(?) ORDER BY seqno', {
-            params: [text(index['name'])],
+            params: [String(index['name'])],
           });
           return {
-            name: text(index['name']),
+            name: String(index['name']),
             root: Number(index['rootpage']),
             unique: index['only_one'] === 1,
-            columns: parts.map((part) => (part['cid'] === -1 ? (rowid ?? '') : text(part['name']))),
-            where: /\sWHERE (.*)$/s.exec(text(index['sql']))?.[1],
+            columns: parts.map((part) => (part['cid'] === -1 ? (rowid ?? '') : String(part['name']))),
+            where: /\sWHERE (.*)$/s.exec(String(index['sql']))?.[1],
           };
         }),
       ),
-      checks: checksIn(text(sql)),
+      checks: checksIn(String(sql)),
       references: references.map((row) => ({
-        column: text(row['col']),
-        table: text(row['other']),
-        onDelete: text(row['on_delete']),
+        column: String(row['col']),
+        table: String(row['other']),
+        onDelete: String(row['on_delete']),
       })),
     });
   }
@@ -202,7 +201,7 @@ function record(values: Cell[]): number[] {
   });
   const types = pieces.flatMap(([type]) => varint(type));
   // The header counts itself: one byte does for so few columns.
-  return [types.length + 1, ...types, ...pieces.flatMap(([, bytes]) => [...bytes])];
+  return [types.length + 1, ...types, ...pieces.flatMap(([, bytes]) => Array.from(bytes))];
 }
 
 /** Seven bits a byte, the high ones first; enough for whole numbers that JavaScript holds exactly. */

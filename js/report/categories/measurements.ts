@@ -237,6 +237,9 @@ async function idle(context: Context): Promise<{ cpu: number | undefined; disk: 
   return { cpu, disk };
 }
 
+/** How often bots were listed at the host of a handle. */
+const listsOf = async (store: Store): Promise<number> => (await store.stats()).verbs['bots.list']?.count ?? 0;
+
 export const resources: Category = {
   id: 'resources',
   title: 'Resource usage',
@@ -317,12 +320,11 @@ export const resources: Category = {
         const { store } = scratch;
         const other = await scratch.another();
         const roles = [store.info.role, other.info.role];
-        const lists = async (handle: Store): Promise<number> => (await handle.stats()).verbs['bots.list']?.count ?? 0;
-        const before = [await lists(store), await lists(other)];
+        const before = [await listsOf(store), await listsOf(other)];
         await inTurn(3, () => store.bots.list());
         await inTurn(4, () => other.bots.list());
         // A host counts the calls of all its clients: a second one would know of its own only.
-        const counted = [(await lists(store)) - (before[0] ?? 0), (await lists(other)) - (before[1] ?? 0)];
+        const counted = [(await listsOf(store)) - (before[0] ?? 0), (await listsOf(other)) - (before[1] ?? 0)];
         await other.close();
         await scratch.restart();
         const leftovers = await scratch.leftovers?.();
