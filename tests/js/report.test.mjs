@@ -536,6 +536,17 @@ test('a store that is in use is read, and not a byte of it is changed', async ()
   );
 });
 
+test('an empty store that is in use has nothing wrong with it', async (t) => {
+  const store = await ChatStore.open(join(temporaryFolder(), 'a.sqlite'));
+  t.after(() => store.close());
+  const report = await runReport({ environment: environmentOf(ChatStore), store });
+  const failed = report.categories.flatMap(({ items }) => items.filter(({ status }) => status === 'failed'));
+  assert.deepEqual(
+    failed.map(({ id, seen }) => [id, seen]),
+    [],
+  );
+});
+
 test('a report that is aborted ends, and leaves no file and no process', async () => {
   const folder = temporaryFolder();
   const { TMPDIR } = process.env;

@@ -6,7 +6,7 @@
 
 import { atLeast, atMost, failureOf, found, notMeasurable, over, times, under } from '../findings.js';
 import { deepOf, diskOperations, memoryOf, MIB, poolOf, reuseOf } from '../figures.js';
-import { MIN_STATEMENTS, runVerbs } from '../plans.js';
+import { minStatements, runVerbs } from '../plans.js';
 import type { Category, Context, Figure, Finding, Item, Store } from '../types.js';
 import { chat, count, inTurn, pause, repeat, said, together } from '../work.js';
 import { acquire } from './pool.js';
@@ -179,7 +179,7 @@ export const health: Category = {
         const rule = over(95, '%');
         return found(
           {
-            'statements looked at': [atLeast(MIN_STATEMENTS), statements.length],
+            'statements looked at': [atLeast(minStatements(context)), statements.length],
             'steps of them outside of scans': [rule, value],
             ...(value > 95 ? {} : { scans: [[], scanning] }),
           },
