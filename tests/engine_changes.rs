@@ -400,6 +400,7 @@ fn another_content_of_the_store_changes_anything() {
         job: job.clone(),
         suffix: String::new(),
         offset_bytes: 0,
+        modified_ms: None,
     };
     let call = Call {
         id: 1_000_000,

@@ -8,9 +8,11 @@ mod clients;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use chatstore::engine::Purpose;
 use chatstore::vfs::NativeStorage;
-use chatstore::{Durability, Engine, Request};
+use chatstore::{Durability, Engine, Options, Reply, Request};
 use clients::{Clients, add, code, list, new_session, operation};
+use rusqlite::types::Value;
 use tempfile::TempDir;
 
 const MESSAGES: usize = 200;
@@ -172,4 +174,162 @@ fn a_full_vacuum_copies_nothing_of_a_damaged_file() {
     drop(clients);
     let mut clients = open(&path);
     assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
+}
+
+/// Opens it as one does who lets no other program write to it.
+fn open_as_ours(path: &Path) -> Clients {
+    let options = Options {
+        refuses_foreign_changes: true,
+        ..Options::default()
+    };
+    let path = path.to_str().expect("a path of ASCII");
+    Clients::over(Engine::open(NativeStorage::new(), path, options).expect("it opens"))
+}
+
+/// Goes through a check or a copy to its end: the rows of its steps.
+fn go_through(clients: &mut Clients, purpose: Purpose) -> Vec<Vec<Value>> {
+    let begin = Request::SnapshotBegin {
+        lease_ms: 60_000.0,
+        indexed: false,
+        purpose,
+    };
+    let call = clients.send(1, 0, begin);
+    clients.settle();
+    let Reply::Scope(scope) = clients.result(call).unwrap().reply else {
+        panic!("it begins");
+    };
+    let mut rows = Vec::new();
+    loop {
+        let Reply::Table(table) = clients.call(scope, Request::SnapshotStep).unwrap().reply else {
+            panic!("a step gives a row");
+        };
+        let is_over = match table.columns[0].as_str() {
+            "bytes" => table.cells[1] == Value::Integer(0),
+            name => name == "report",
+        };
+        rows.push(table.cells);
+        if is_over {
+            clients.call(scope, Request::SnapshotEnd).unwrap();
+            return rows;
+        }
+    }
+}
+
+fn verify(clients: &mut Clients) -> String {
+    match go_through(clients, Purpose::Verify)
+        .pop()
+        .unwrap()
+        .remove(0)
+    {
+        Value::Text(report) => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A copy in a file beside it, as its bytes came.
+fn copy_of(path: &Path) -> PathBuf {
+    let mut bytes = Vec::new();
+    for row in go_through(&mut open(path), Purpose::Backup) {
+        match &row[0] {
+            Value::Blob(piece) => bytes.extend_from_slice(piece),
+            other => panic!("{other:?}"),
+        }
+    }
+    let copy = path.with_extension("copy");
+    fs::write(&copy, bytes).unwrap();
+    copy
+}
+
+#[test]
+fn a_check_tells_of_pages_that_do_not_match_and_changes_nothing() {
+    for is_damage in [true, false] {
+        let (_folder, path) = closed_store();
+        if is_damage {
+            damage(&path);
+        } else {
+            change_as_a_stranger(
+                &path,
+                &format!("UPDATE messages SET id = '{OTHER_ID}' WHERE id = '{ID}'"),
+            );
+        }
+        let before = fs::read(&path).unwrap();
+        let mut clients = open(&path);
+        let report = verify(&mut clients);
+        assert!(
+            report.contains(r#""ok":false"#) && report.contains(r#""kind":"checksum""#),
+            "{report}"
+        );
+        clients.engine.close().unwrap();
+        assert!(fs::read(&path).unwrap() == before);
+    }
+}
+
+#[test]
+fn a_file_that_a_check_found_as_it_was_written_is_sealed_when_it_is_closed() {
+    let (_folder, path) = closed_store();
+    let copied = path.with_extension("copied");
+    // A copy with a time of its own.
+    fs::write(&copied, fs::read(&path).unwrap()).unwrap();
+    let mut clients = open(&copied);
+    assert!(verify(&mut clients).contains(r#""ok":true"#));
+    clients.engine.close().unwrap();
+    let modified = fs::metadata(&copied).unwrap().modified().unwrap();
+    damage(&copied);
+    let file = fs::File::options().write(true).open(&copied).unwrap();
+    file.set_modified(modified).unwrap();
+    let mut clients = open(&copied);
+    assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
+    clients.step();
+    assert_eq!(
+        clients.notices, [""; 0],
+        "it is not even checked, for nobody else has written to it"
+    );
+}
+
+#[test]
+fn who_lets_no_other_program_write_takes_its_pages_for_damage_and_changes_nothing() {
+    let (_folder, path) = closed_store();
+    let sql = format!("UPDATE messages SET id = '{OTHER_ID}' WHERE id = '{ID}'");
+    change_as_a_stranger(&path, &sql);
+    let before = fs::read(&path).unwrap();
+    let mut clients = open_as_ours(&path);
+    assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
+    clients.step();
+    assert_eq!(clients.notices, [""; 0]);
+    clients.engine.close().unwrap();
+    assert!(fs::read(&path).unwrap() == before);
+}
+
+#[test]
+fn a_copy_is_known_as_it_was_copied_wherever_it_went() {
+    let (_folder, path) = closed_store();
+    let copy = copy_of(&path);
+    let before = fs::read(&copy).unwrap();
+    let mut clients = open(&copy);
+    assert_eq!(clients.ids(0, "s").unwrap().len(), MESSAGES);
+    clients.engine.close().unwrap();
+    fs::write(&copy, &before).unwrap();
+    damage(&copy);
+    let mut clients = open(&copy);
+    assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
+    clients.step();
+    assert_eq!(clients.notices, [""; 0]);
+}
+
+#[test]
+fn a_copy_that_another_program_has_written_to_is_not_called_damaged() {
+    for with_log in [false, true] {
+        let (_folder, path) = closed_store();
+        let copy = copy_of(&path);
+        if with_log {
+            let stranger = rusqlite::Connection::open(&copy).unwrap();
+            stranger.pragma_update(None, "journal_mode", "wal").unwrap();
+        }
+        let sql = format!("UPDATE messages SET id = '{OTHER_ID}' WHERE id = '{ID}'");
+        change_as_a_stranger(&copy, &sql);
+        let mut clients = open(&copy);
+        assert_eq!(clients.ids(0, "s").unwrap().len(), MESSAGES);
+        clients.step();
+        assert_eq!(clients.notices, ["resealed"]);
+    }
 }

@@ -127,6 +127,7 @@ fn send_file(
         job: job.into(),
         suffix: suffix.into(),
         offset_bytes,
+        modified_ms: None,
     };
     let call = Call {
         id,

@@ -126,8 +126,9 @@ export class StoreFiles implements CoreFiles {
     if (entry !== undefined) await this.#openNamed(entry, folder);
   }
 
-  /** Closes the files of another store again. */
-  closeOther(folder: string): void {
+  /** Closes the files of another store again, and removes its folder where nothing came into it. */
+  async closeOther(folder: string): Promise<void> {
+    const isEmpty = this.named.get(pathOf(folder))?.getSize() === 0;
     for (const suffix of SUFFIXES) {
       const path = pathOf(folder) + suffix;
       const handle = this.named.get(path);
@@ -136,6 +137,7 @@ export class StoreFiles implements CoreFiles {
       this.#handles.delete(handle);
       handle.close();
     }
+    if (isEmpty) await removeFolder(folder);
   }
 
   /** Sees to it that there are files for other names. */
@@ -227,7 +229,7 @@ export class StoreFiles implements CoreFiles {
     );
     const failed = opened.find((each) => each.status === 'rejected');
     if (failed === undefined) return;
-    this.closeOther(folder);
+    await this.closeOther(folder);
     throw failed.reason;
   }
 

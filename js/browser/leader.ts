@@ -121,7 +121,8 @@ function aroundReplacement(files: StoreFiles): Around {
     },
     after: (call) => {
       if (!isLast(call)) return;
-      for (const folder of kept) files.closeOther(folder);
+      // A folder that cannot be removed holds no store.
+      for (const folder of kept) void files.closeOther(folder).catch(() => undefined);
       kept.clear();
       // The core may still have some in use where a replacement has failed.
       if (files.spares.length === SPARES) files.closeSpares();

@@ -34,8 +34,8 @@ export const verify: Command = {
     ['verify chats.sqlite', 'what is wrong, if anything'],
     ['verify chats.sqlite --json | jq .problems', 'the same for programs'],
   ],
-  run: (call) =>
-    withStore(call, argument(call, 0), async (store) => {
+  run: (call) => {
+    const check = async (store: ChatStore): Promise<number> => {
       const report = await store.verify(job(call));
       if (call.flag('json')) await call.terminal.json(report);
       else {
@@ -49,7 +49,9 @@ export const verify: Command = {
         );
       }
       return report.ok ? exitCodes.ok : exitCodes.failed;
-    }),
+    };
+    return withStore(call, argument(call, 0), check, { foreignChanges: 'refuse' });
+  },
 };
 
 export const backup: Command = {
@@ -256,7 +258,9 @@ export const verifyReport: Command = {
     }
     const path = call.text('store');
     const report =
-      path === undefined ? await reportOn(call) : await withStore(call, path, (store) => reportOn(call, store));
+      path === undefined
+        ? await reportOn(call)
+        : await withStore(call, path, (store) => reportOn(call, store), { foreignChanges: 'refuse' });
     const outputs = call.texts('output') ?? ['-'];
     for (const file of outputs) {
       const text = (formats[format ?? formatOf(file) ?? 'markdown'] ?? toMarkdown)(report);

@@ -79,6 +79,7 @@ const address: check.Check = (value) => {
 };
 export const openOptions = options({
   durability: check.oneOf('strict', 'relaxed', 'memory'),
+  foreignChanges: check.oneOf('accept', 'refuse'),
   pool: shape({
     min: check.integer(0, 1_000),
     max: check.integer(1, 1_000),

@@ -30,6 +30,8 @@ export interface Sink {
 export interface Piece {
   suffix: '' | '-wal' | '-journal';
   bytes: Uint8Array;
+  /** When the file was changed last, epoch milliseconds, where that is known: a store that is sealed knows it too. */
+  modifiedMs?: number;
 }
 
 /** The one row of a reply. */
@@ -150,7 +152,10 @@ export async function replaceWith(
 async function send(
   time: JobTime,
   pieces: AsyncIterable<Piece>,
-  write: (args: { suffix: string; offset: number; sent: number }, bytes: Uint8Array) => Promise<void>,
+  write: (
+    args: { suffix: string; offset: number; sent: number; modifiedMs: number | undefined },
+    bytes: Uint8Array,
+  ) => Promise<void>,
 ): Promise<void> {
   const offsets = { '': 0, '-wal': 0, '-journal': 0 };
   let sent = 0;
@@ -160,7 +165,7 @@ async function send(
       // oxlint-disable-next-line no-await-in-loop -- one piece after the other
       const next = await time.wait(source.next());
       if (next.done === true) return;
-      const { suffix, bytes } = next.value;
+      const { suffix, bytes, modifiedMs } = next.value;
       for (let from = 0; from < bytes.length; from += PIECE_BYTES) {
         // A copy: the piece may be a view of something larger.
         const rows = bytes.slice(from, from + PIECE_BYTES);
@@ -168,7 +173,7 @@ async function send(
         sent += rows.length;
         offsets[suffix] += rows.length;
         // oxlint-disable-next-line no-await-in-loop -- as above
-        await write({ suffix, offset, sent }, rows);
+        await write({ suffix, offset, sent, modifiedMs }, rows);
       }
     }
   } finally {

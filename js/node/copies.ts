@@ -155,11 +155,12 @@ async function* filesOf(path: string): AsyncGenerator<Piece> {
   }
   const before = stateOf(path);
   try {
+    const modifiedMs = Math.round(statSync(path).mtimeMs);
     for (const suffix of ['', ...LOGS] as const) {
       if (suffix !== '' && before.get(suffix) === undefined) continue;
       for await (const bytes of createReadStream(path + suffix, { highWaterMark: 1 << 20 })) {
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a stream without an encoding gives bytes
-        yield { suffix, bytes: bytes as Uint8Array };
+        yield { suffix, bytes: bytes as Uint8Array, modifiedMs };
       }
     }
   } catch (error) {

@@ -87,13 +87,14 @@ export class ChatStore extends ClientStore {
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     const wanted = pathOf(path);
-    const { signal, timeoutMs, pool, slowQueryMs, purgeTrashAfterMs } = options;
+    const { signal, timeoutMs, foreignChanges, pool, slowQueryMs, purgeTrashAfterMs } = options;
     const { onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
     const durability = wanted === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
     const file = wanted === MEMORY ? MEMORY : realPathOf(wanted);
     if (inMemory) checkNoFile(file);
-    const place = Place.at(file, { inMemory, worker, durability, pool, slowQueryMs, purgeTrashAfterMs });
+    const host = { durability, foreignChanges, pool, slowQueryMs, purgeTrashAfterMs };
+    const place = Place.at(file, { inMemory, worker, ...host });
     const link = new Link(place, {
       name: randomName(),
       retries,

@@ -35,6 +35,9 @@ pub(super) struct File {
     pub(super) durability: Durability,
     /// When the file was changed last before it was opened; none where that is not known.
     pub(super) found_modified_ms: Option<i64>,
+    /// The change counter that it had then, where it had no log.
+    pub(super) found_counter: Option<u32>,
+    pub(super) refuses_foreign_changes: bool,
     pub(super) changes: Changes,
     read_deadline: ReadDeadline,
 }
@@ -48,8 +51,13 @@ pub(super) struct Connections {
 
 impl File {
     /// Judges what lies at the path and puts the storage behind a VFS of its own.
-    pub(super) fn new(storage: impl Storage, path: &str, durability: Durability) -> Result<Self> {
-        inspect(&storage, path)?;
+    pub(super) fn new(
+        storage: impl Storage,
+        path: &str,
+        durability: Durability,
+        refuses_foreign_changes: bool,
+    ) -> Result<Self> {
+        let found_counter = inspect(&storage, path)?;
         let storage: Rc<dyn Storage> = Rc::new(storage);
         let vfs = Vfs::register(Rc::clone(&storage)).map_err(|error| {
             Error::new(
@@ -67,6 +75,8 @@ impl File {
             path: path.to_owned(),
             durability,
             found_modified_ms,
+            found_counter,
+            refuses_foreign_changes,
             changes: Changes::default(),
             read_deadline: ReadDeadline::default(),
         })
@@ -306,8 +316,9 @@ impl ReadDeadline {
     }
 }
 
-/// Judges what lies at the path before SQLite touches it.
-fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
+/// Judges what lies at the path before SQLite touches it. Gives its change counter where it is a file
+/// without any log.
+fn inspect(storage: &impl Storage, path: &str) -> Result<Option<u32>> {
     let failed = |error: rsqlite_vfs::VfsError| {
         let code = match error.code() {
             VfsErrorCode::Busy => Code::StoreLocked,
@@ -335,7 +346,7 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
     let (journal_bytes, _) = size_bytes(&format!("{path}-journal"), &mut []).map_err(failed)?;
     if journal_bytes > 0 {
         // The file may be half written. SQLite puts it back first and judges it then.
-        return Ok(());
+        return Ok(None);
     }
     let mut header = vec![0; schema::header_bytes()];
     let (_, read) = size_bytes(&path, &mut header).map_err(failed)?;
@@ -349,5 +360,5 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<()> {
         )
         .with("path", path.clone()));
     }
-    Ok(())
+    Ok(schema::found_counter(&header[..read]).filter(|_| wal_bytes == 0))
 }

@@ -150,8 +150,9 @@ impl<C: Collect> Engine<C> {
             retries,
             purge_trash_after_ms,
             clients_may_return,
+            refuses_foreign_changes,
         } = options.into();
-        let file = File::new(storage, path, durability)?;
+        let file = File::new(storage, path, durability, refuses_foreign_changes)?;
         // Until its seal was looked at, a page that does not match may be a stranger's.
         file.set_policy(false);
         let opened = file.connect().and_then(|connections| {

@@ -172,11 +172,13 @@ pub enum Request<'a> {
         job: String,
     },
     /// Some bytes of it; they come as packed rows do. `suffix` tells the file from its `-wal` and its
-    /// `-journal`, which SQLite needs to read it.
+    /// `-journal`, which SQLite needs to read it. `modified_ms` is when the file that it comes from was
+    /// changed last, epoch milliseconds, where that is known.
     ReplaceWrite {
         job: String,
         suffix: String,
         offset_bytes: u64,
+        modified_ms: Option<i64>,
     },
     /// The next piece of checking it, until all that is left needs the writer. That is done where it
     /// is to `finish`, at once; asked again, it says what it has said. The old content goes to

@@ -3,8 +3,10 @@
 //! Each page carries a checksum. A program that does not know of them leaves stale ones, and a page
 //! that it wrote looks like one that was damaged. So there is a seal: with each checkpoint, a time is
 //! stored in the file, and the file's own time of change is set to it. A file whose seal is whole has
-//! been written by nobody else: a page that does not match is an error. Without it, the first page
-//! that does not match has the whole file checked; where it is sound, all its pages are sealed again.
+//! been written by nobody else: a page that does not match is an error. So has a copy whose change
+//! counter is the one that it was given, wherever it went since. Without either, the first page that
+//! does not match has the whole file checked; where it is sound, all its pages are sealed again, unless
+//! the caller said that no other program writes to it.
 
 use super::Engine;
 use super::call::{Collect, Event};
@@ -19,13 +21,15 @@ impl File {
     /// Reads the seal and says how pages are to be judged from now on. To be called once, first.
     pub(super) fn judge_seal(&self, connections: &Connections) -> Result<bool> {
         let sealed_ms = schema::sealed_at_ms(&connections.reader)?;
+        let is_as_copied = self.found_counter == Some(schema::counter_of_copy(sealed_ms));
         let is_whole = match self.found_modified_ms {
             // A place that keeps no times of change, or where there was no file before.
             None => true,
             Some(modified_ms) => sealed_ms == Some(modified_ms),
         };
-        self.set_policy(is_whole);
-        Ok(is_whole)
+        let is_trusted = is_whole || is_as_copied || self.refuses_foreign_changes;
+        self.set_policy(is_trusted);
+        Ok(is_trusted)
     }
 
     pub(super) fn set_policy(&self, is_trusted: bool) {
@@ -43,8 +47,12 @@ impl File {
         let damaged = self.vfs.damaged_pages(&self.path).ok()?;
         let page = damaged.pages.first()?;
         let path = &self.path;
-        let told =
-            format!("page {page} of {path} is not as it was written, and the file is not sound");
+        let why = if self.refuses_foreign_changes {
+            "it is damaged, or another program wrote it"
+        } else {
+            "the file is not sound"
+        };
+        let told = format!("page {page} of {path} is not as it was written: {why}");
         Some(Error::new(Code::ChecksumMismatch, told).with("page", i64::from(*page)))
     }
 }
@@ -90,6 +98,12 @@ impl<C: Collect> Engine<C> {
         Ok(())
     }
 
+    /// From here on a page that does not match is an error.
+    pub(super) fn trust(&mut self) {
+        self.is_trusted = true;
+        self.file.set_policy(true);
+    }
+
     /// As [`expect_matching_pages`](Self::expect_matching_pages), for the result of a call: its error too may
     /// come from a page that does not match. Judges it then.
     pub(super) fn vouch<T>(&mut self, result: Result<T>) -> Result<T> {
@@ -132,10 +146,12 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    /// As [`seal`](Self::seal), before closing: a file that was only read keeps its own.
+    /// As [`seal`](Self::seal), before closing: a file that was only read keeps its own, and one that
+    /// other programs may have written to gets none without being asked.
     pub(super) fn seal_if_anything_was_written(&mut self) -> Option<i64> {
         let log = self.connections.as_ref()?.log_frames();
-        let is_sealed = self.file.is_sealed(self.connections.as_ref()?);
+        let is_sealed =
+            self.file.refuses_foreign_changes || self.file.is_sealed(self.connections.as_ref()?);
         if matches!(log, Ok((0, _))) && is_sealed {
             return None;
         }

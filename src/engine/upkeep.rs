@@ -13,7 +13,7 @@ use std::rc::Rc;
 
 use rusqlite::types::Value;
 
-use super::call::{Answer, ClientId, Collect};
+use super::call::{Answer, ClientId, Collect, Event};
 use super::{Engine, Reply, Request, Table};
 use crate::error::{Code, Error, Outcome, Result};
 use crate::maintain::{self, Backup, Progress, Replace, Replaced, Verify, VerifyReport};
@@ -24,6 +24,8 @@ use crate::vfs::{Connection, OpenMode, RawFile, Storage};
 const JOB_DIGITS: usize = 32;
 /// The task of a replacement of which only the last piece is left.
 const READY: &str = "ready";
+/// What the result stands in.
+const REPORT: &str = "report";
 
 /// What a snapshot is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -97,6 +99,8 @@ pub(super) struct Incoming {
     /// What it is received in, by the ends of their names; closed once all of it has come.
     files: BTreeMap<&'static str, Box<dyn RawFile>>,
     is_whole: bool,
+    /// When the file that it comes from was changed last, where that is known.
+    modified_ms: Option<i64>,
     replace: Option<Replace>,
 }
 
@@ -120,6 +124,7 @@ impl<C: Collect> Engine<C> {
             path,
             files: BTreeMap::new(),
             is_whole: false,
+            modified_ms: None,
             replace: None,
         };
         incoming.file(&*self.file.storage, "")?;
@@ -134,6 +139,7 @@ impl<C: Collect> Engine<C> {
         job: &str,
         suffix: &str,
         offset_bytes: u64,
+        modified_ms: Option<i64>,
         bytes: &[u8],
     ) -> Result<Answer<C>> {
         let storage = Rc::clone(&self.file.storage);
@@ -144,6 +150,7 @@ impl<C: Collect> Engine<C> {
                 "the whole of the new content has been sent already",
             ));
         }
+        incoming.modified_ms = modified_ms.or(incoming.modified_ms);
         let file = incoming.file(&*storage, suffix)?;
         file.write_at(bytes, offset_bytes).map_err(failed)?;
         Ok(super::done())
@@ -203,6 +210,15 @@ impl<C: Collect> Engine<C> {
                     expected,
                 } => working(task, done, expected),
                 Progress::Done(replaced) => {
+                    if replaced.foreign_pages > 0 {
+                        self.events.push(Event::Notice {
+                            kind: "resealed",
+                            message: format!(
+                                "another program had changed the new content; it is sound, and {} of its pages were sealed again",
+                                replaced.foreign_pages
+                            ),
+                        });
+                    }
                     if keep.is_none() {
                         let _ = self.file.storage.delete(&not_kept, false);
                     }
@@ -244,8 +260,7 @@ impl<C: Collect> Engine<C> {
     /// What was found wrong was found in what is gone now.
     fn trust_again(&mut self) {
         self.refuses_writes = None;
-        self.is_trusted = true;
-        self.file.set_policy(true);
+        self.trust();
         if self.file.mismatch().is_some() {
             self.checkpoint();
             // What is stale in the file lies under the log, which goes over it.
@@ -270,7 +285,9 @@ impl<C: Collect> Engine<C> {
         }
         let mut replace = match incoming.replace.take() {
             Some(replace) => replace,
-            None => Replace::begin(storage, &vfs, &incoming.path, keep)?.with_generation(job),
+            None => Replace::begin(storage, &vfs, &incoming.path, keep)?
+                .with_generation(job)
+                .with_modified_ms(incoming.modified_ms),
         };
         let Some(connections) = self.connections.as_mut() else {
             return Err(self.scopes.why_not_open(0));
@@ -333,7 +350,8 @@ impl<C: Collect> Engine<C> {
                 job,
                 suffix,
                 offset_bytes,
-            } => self.receive_replacement(client, job, suffix, *offset_bytes, rows),
+                modified_ms,
+            } => self.receive_replacement(client, job, suffix, *offset_bytes, *modified_ms, rows),
             Request::ReplaceStep { job, keep, finish } => {
                 self.step_replacement(client, job, keep.as_deref(), *finish)
             }
@@ -387,9 +405,14 @@ fn working(task: &str, done: u64, expected: u64) -> Table {
     }
 }
 
+/// Whether nothing comes after it.
+pub(super) fn is_done(table: &Table) -> bool {
+    table.columns.first().is_some_and(|name| name == REPORT)
+}
+
 fn report_of(json: String) -> Table {
     Table {
-        columns: vec!["report".into()],
+        columns: vec![REPORT.into()],
         size_bytes: json.len(),
         cells: vec![Value::Text(json)],
     }

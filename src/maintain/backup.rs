@@ -10,6 +10,7 @@ use rusqlite::Connection;
 use super::pages::HEADER_BYTES;
 use super::{Progress, stepped_after_end};
 use crate::error::{Code, Error, Result};
+use crate::store::schema;
 use crate::vfs::checksum;
 
 /// About as much as one step hands out.
@@ -65,6 +66,7 @@ pub struct Backup {
     next: u32,
     page: Vec<u8>,
     has_checksums: bool,
+    counter: u32,
     ended: bool,
 }
 
@@ -97,6 +99,7 @@ impl Backup {
             next: 1,
             page: Vec::new(),
             has_checksums: false,
+            counter: schema::counter_of_copy(schema::sealed_at_ms(connection).unwrap_or_default()),
             ended: false,
         })
     }
@@ -160,7 +163,8 @@ impl Backup {
     }
 
     /// Makes page 1 that of a file which is complete by itself: no write-ahead log, and a page count
-    /// that is valid by SQLite's rule, which compares two counters.
+    /// that is valid by SQLite's rule, which compares two counters. They tell later that nobody has
+    /// written to the copy.
     fn make_plain(&mut self) -> Result<()> {
         let pages = self.info.pages.to_be_bytes();
         let Some(header) = self.page.get_mut(..HEADER_BYTES) else {
@@ -169,6 +173,7 @@ impl Backup {
         self.has_checksums = checksum::checked_page_bytes(header).is_some();
         header[18..20].fill(1);
         header[28..32].copy_from_slice(&pages);
+        header[24..28].copy_from_slice(&self.counter.to_be_bytes());
         header.copy_within(24..28, 92);
         let version = rusqlite::version_number().to_be_bytes();
         header[96..100].copy_from_slice(&version);

@@ -91,6 +91,8 @@ pub struct Replace {
     must_rewrite: bool,
     mended: Option<Mended>,
     foreign_pages: u64,
+    /// No other program has written to the source: a page that does not match is damage.
+    is_sealed: bool,
     /// How pages of the live store were judged before.
     live_policy: Option<ChecksumPolicy>,
     generation: String,
@@ -149,6 +151,7 @@ impl Replace {
             must_rewrite,
             mended: None,
             foreign_pages: 0,
+            is_sealed: false,
             live_policy: None,
             generation: String::new(),
             kept_bytes: 0,
@@ -160,7 +163,22 @@ impl Replace {
         let source = replace.connect(&replace.source_path)?;
         source.execute_batch("BEGIN")?;
         replace.source = Some(source);
+        let as_copied = schema::counter_of_copy(replace.sealed_ms());
+        replace.is_sealed = schema::found_counter(&header) == Some(as_copied);
         Ok(replace)
+    }
+
+    /// Says when the file was changed last that the source was copied from, epoch milliseconds: where that is
+    /// when the store was sealed, no other program has written to it.
+    #[must_use]
+    pub fn with_modified_ms(mut self, modified_ms: Option<i64>) -> Self {
+        self.is_sealed |= modified_ms.is_some() && self.sealed_ms() == modified_ms;
+        self
+    }
+
+    fn sealed_ms(&self) -> Option<i64> {
+        let source = self.source.as_ref()?;
+        schema::sealed_at_ms(source).unwrap_or_default()
     }
 
     fn connect(&self, path: &str) -> Result<VfsConnection> {
@@ -324,7 +342,8 @@ impl Replace {
             schema::schema_version(source)?,
             &self.source_path,
         )?;
-        let is_stale = |problem: &&Problem| problem.kind == ProblemKind::Checksum;
+        let is_sealed = self.is_sealed;
+        let is_stale = |problem: &&Problem| problem.kind == ProblemKind::Checksum && !is_sealed;
         let problems = || report.problems.iter().filter(|problem| !is_stale(problem));
         if let Some(problem) = problems().find(|problem| !problem.kind.is_derived()) {
             return Err(Error::new(

@@ -149,6 +149,26 @@ pub fn sealed_at_ms(connection: &Connection) -> Result<Option<i64>> {
     super::value(connection, sql, [])
 }
 
+/// The change counter that a copy is given which is complete by itself. Whoever writes to it counts on, or
+/// gives it a log: where the counter is still this one, every page is as it was copied.
+pub fn counter_of_copy(sealed_ms: Option<i64>) -> u32 {
+    let sealed_ms = sealed_ms.unwrap_or_default();
+    APPLICATION_ID.unsigned_abs() ^ (sealed_ms as u32) ^ ((sealed_ms >> 32) as u32)
+}
+
+/// The change counter of a file that has no log, by its first bytes.
+pub fn found_counter(header: &[u8]) -> Option<u32> {
+    let word = |at: usize| {
+        header
+            .get(at..at + 4)?
+            .try_into()
+            .ok()
+            .map(u32::from_be_bytes)
+    };
+    let has_log = header.get(18..20)? != [1, 1];
+    word(24).filter(|counter| !has_log && word(92) == Some(*counter))
+}
+
 /// Notes when the file is sealed.
 ///
 /// # Errors

@@ -3,7 +3,18 @@
 /* oxlint-disable no-await-in-loop -- one after the other is the point */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { closeSync, existsSync, openSync, readFileSync, readdirSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  cpSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
@@ -142,9 +153,9 @@ test('a changed byte is found when its page is read, and the file opens all the 
   const path = join(temporaryFolder(), 'a.chat');
   await (await filled(path)).close();
   // What changes bytes without the system knowing is the disk: the time of change stays.
-  const { mtime } = await import('node:fs').then((fs) => fs.statSync(path));
+  const { mtime } = statSync(path);
   const page = damage(path);
-  (await import('node:fs')).utimesSync(path, mtime, mtime);
+  utimesSync(path, mtime, mtime);
   const store = await ChatStore.open(path);
   const error = await rejection(ids(store));
   assert.deepEqual([error.code, error.details.page], ['CHECKSUM_MISMATCH', page]);
@@ -167,6 +178,74 @@ test('a file that the sqlite3 shell has changed is not called damaged', async ()
   assert.equal((await store.verify()).ok, true);
   assert.deepEqual(notices, ['resealed']);
   await store.close();
+});
+
+test('a check of a file that another program has changed names its pages, and changes nothing', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  await (await filled(path)).close();
+  execFileSync('sqlite3', [path, "UPDATE messages SET metadata = '{}' WHERE id = 'm250'"]);
+  const before = readFileSync(path);
+  const store = await ChatStore.open(path);
+  const { ok, problems } = await store.verify();
+  assert.deepEqual([ok, new Set(problems.map(({ kind }) => kind))], [false, new Set(['checksum'])]);
+  await store.close();
+  assert.ok(readFileSync(path).equals(before));
+});
+
+test('who wants no changes of other programs gets an error for them, and the file stays as it is', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  await (await filled(path)).close();
+  execFileSync('sqlite3', [path, "UPDATE messages SET metadata = '{}' WHERE id LIKE 'm1%'"]);
+  const before = readFileSync(path);
+  const read = async () => {
+    // It may have to read such a page to open the file.
+    const store = await ChatStore.open(path, { foreignChanges: 'refuse' });
+    try {
+      await ids(store);
+    } finally {
+      await store.close();
+    }
+  };
+  assert.equal((await rejection(read())).code, 'CHECKSUM_MISMATCH');
+  assert.ok(readFileSync(path).equals(before));
+});
+
+test('a backup that was damaged since takes no store’s place, as a file, as bytes and as a closed store', async () => {
+  const folder = temporaryFolder();
+  const [path, copy, other] = ['a.chat', 'copy.chat', 'other.chat'].map((name) => join(folder, name));
+  const store = await filled(path);
+  await store.backup({ path: copy });
+  await store.close();
+  cpSync(path, other, { preserveTimestamps: true });
+  damage(copy);
+  const { mtime } = statSync(other);
+  damage(other);
+  utimesSync(other, mtime, mtime);
+  const target = await ChatStore.open(join(folder, 'target.chat'));
+  await target.sessions.create({ id: 'kept' });
+  for (const source of [{ path: copy }, readFileSync(copy), { path: other }]) {
+    const error = await rejection(target.replaceWith(source));
+    assert.deepEqual([error.code, error.outcome], ['CORRUPT', 'not-applied']);
+    assert.match(error.message, /page \d+ did not match its checksum/);
+  }
+  assert.equal((await target.sessions.get('kept')).id, 'kept');
+  await target.close();
+});
+
+test('a backup that the sqlite3 shell has changed takes a store’s place, and that it was changed is told', async () => {
+  const folder = temporaryFolder();
+  const [path, copy] = ['a.chat', 'copy.chat'].map((name) => join(folder, name));
+  const store = await filled(path);
+  await store.backup({ path: copy });
+  await store.close();
+  execFileSync('sqlite3', [copy, "UPDATE messages SET metadata = '{}' WHERE id = 'm1'"]);
+  const notices = [];
+  const target = await ChatStore.open(join(folder, 'target.chat'), { onEvent: ({ type }) => notices.push(type) });
+  await target.replaceWith({ path: copy });
+  assert.deepEqual((await target.messages.get({ sessionId: 's', id: 'm1' })).metadata, {});
+  assert.deepEqual(notices, ['resealed']);
+  assert.equal((await target.verify()).ok, true);
+  await target.close();
 });
 
 test('what can be read of a damaged file is saved into a new one, and the damaged one stays as it is', async () => {

@@ -135,7 +135,9 @@ impl Verify {
                 .iter()
                 .any(|problem| (problem.kind, problem.key) == (ProblemKind::Checksum, key));
             if !known {
-                let detail = format!("page {page} did not match its checksum when it was read");
+                let detail = format!(
+                    "page {page} did not match its checksum when it was read: it is damaged, or another program wrote it"
+                );
                 report.add(ProblemKind::Checksum, "", key, detail);
             }
         }

@@ -22,6 +22,7 @@ struct ReplaceWrite {
     job: String,
     suffix: String,
     offset: f64,
+    modified_ms: Option<f64>,
 }
 
 #[derive(Deserialize)]
@@ -76,11 +77,13 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
                 job,
                 suffix,
                 offset,
+                modified_ms,
             } = from(verb, args)?;
             Request::ReplaceWrite {
                 job,
                 suffix,
                 offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
+                modified_ms: modified_ms.map(|ms| ms as i64),
             }
         }
         "snapshot.end" => Request::SnapshotEnd,

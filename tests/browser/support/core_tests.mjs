@@ -296,10 +296,16 @@ export function coreTests({ browser, server, start }) {
       const before = await contentsOf(store);
       const error = await store.replaceWith(new TextEncoder().encode('not a store '.repeat(1_000))).catch((e) => e);
       const same = JSON.stringify(await contentsOf(store)) === JSON.stringify(before);
+      // Its own folder, and that of the content that was not replaced as long as it is not removed.
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chatstore');
+      const folders = async () => (await Array.fromAsync(folder.keys())).filter((name) => name.startsWith('refuses'));
+      for (let tries = 0; tries < 100 && (await folders()).length > 1; tries++)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      const left = await folders();
       await store.close();
-      return { code: error.code, same };
+      return { code: error.code, same, left };
     });
-    assert.deepEqual(found, { code: 'NOT_A_STORE', same: true });
+    assert.deepEqual(found, { code: 'NOT_A_STORE', same: true, left: ['refuses'] });
   });
 
   inTab('what can be read of a damaged store becomes a new one, and the damaged one is kept as it is', async (tab) => {

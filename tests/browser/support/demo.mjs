@@ -14,7 +14,7 @@ import { startChromium } from './chromium.mjs';
 import { until } from './tab.mjs';
 
 /** For each test, opening included; what waits longer than this hangs. */
-const timeout = 90_000;
+const usual_timeout_ms = 90_000;
 const step_timeout_ms = 20_000;
 
 /**
@@ -61,10 +61,10 @@ export async function startDemo({ more_switches = [] } = {}) {
    * @param {string} name
    * @param {(visit: { address: string, open: (path?: string) => Promise<Person>, stopServer: () => void,
    *   context: typeof context }) => Promise<void>} run
-   * @param {{ expected?: RegExp[], host?: string }} [settings] `host`: a name for this machine
+   * @param {{ expected?: RegExp[], host?: string, timeout_ms?: number }} [settings] `host`: a name for this machine
    */
-  const visit = (name, run, { expected = [], host = '127.0.0.1' } = {}) =>
-    test(name, { timeout }, async () => {
+  const visit = (name, run, { expected = [], host = '127.0.0.1', timeout_ms = usual_timeout_ms } = {}) =>
+    test(name, { timeout: timeout_ms }, async () => {
       const page_server = await servePage();
       const address = page_server.address.replace('127.0.0.1', host);
       const pages = [];
@@ -155,16 +155,23 @@ export function personAt(page) {
     told: (text) => notes.getByText(text).waitFor(),
 
     /** Saves a copy; gives the path of the file. */
-    async saveCopy() {
+    saveCopy() {
+      return this.download('.sqlite', async () => {
+        await this.choose('Save a copy');
+        await this.told(/^Saved as /);
+      });
+    },
+
+    /** Does something that gives a file with this end of its name; gives the path of the file. */
+    async download(suffix, act) {
       const folder = temporaryFolder();
       const browser = page.context().browser();
       if (browser === null) throw new Error('this page is of no browser');
       const session = await browser.newBrowserCDPSession();
       await session.send('Browser.setDownloadBehavior', { behavior: 'allow', downloadPath: folder });
-      await this.choose('Save a copy');
-      await this.told(/^Saved as /);
-      const saved = () => readdirSync(folder).find((name) => name.endsWith('.sqlite'));
-      await until('the copy is in the folder of downloads', () => saved() !== undefined);
+      await act();
+      const saved = () => readdirSync(folder).find((name) => name.endsWith(suffix));
+      await until('the file is in the folder of downloads', () => saved() !== undefined);
       await session.detach();
       return join(folder, saved() ?? '');
     },

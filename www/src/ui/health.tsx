@@ -1,21 +1,20 @@
 /**
  * Health: where the chats are, how safe they are there, and what the store has done.
  *
- * Holds: the store's own words and figures, and the check of the whole file. Must not know: chats.
+ * Holds: the store's own words, and the check of the whole file. Must not know: chats.
  */
-import type { Stats, VerifyReport } from 'chatstore';
-import { useEffect, useState, type StateUpdater } from 'preact/hooks';
+import type { VerifyReport } from 'chatstore';
+import { useState, type StateUpdater } from 'preact/hooks';
 import { momentOf } from '../state/dates';
 import sampleLicense from '../../sample/LICENSE-chitchat-dataset.txt?url';
 import { number, size } from '../state/sizes';
 import { info, lastEvent, room, theStore } from '../state/store';
 import { attempt } from '../state/toasts';
 import { CopyButtons } from './copy_buttons';
+import { Facts, Figures } from './figures';
 import { Icon } from './icons';
 import { KeepButton, place } from './place';
 import { VerificationReport } from './report';
-
-const STATS_INTERVAL_MS = 2_000;
 
 export function Health() {
   // What the browser says of room stands above, and is newer there.
@@ -142,68 +141,4 @@ function Found({ report: { ok, problems, moreProblems, checked } }: { report: Ve
       </ul>
     </>
   );
-}
-
-function Figures() {
-  const [figures, setFigures] = useState<Stats | null>(null);
-  useEffect(() => {
-    const read = () => {
-      // What is wrong is shown where something is wanted of the store.
-      theStore()
-        .stats()
-        .then(setFigures, () => undefined);
-    };
-    read();
-    const timer = setInterval(read, STATS_INTERVAL_MS);
-    return () => {
-      clearInterval(timer);
-    };
-  }, []);
-  return (
-    <section aria-labelledby="health-figures">
-      <h2 id="health-figures">Figures since the file was opened</h2>
-      {figures !== null && <Facts facts={flat(figures)} />}
-    </section>
-  );
-}
-
-function Facts({ facts }: { facts: Record<string, unknown> }) {
-  return (
-    <dl class="facts">
-      {Object.entries(facts)
-        .filter(([, value]) => value !== undefined)
-        .map(([name, value]) => (
-          <div key={name}>
-            <dt>{words(name)}</dt>
-            <dd>{shown(name, value)}</dd>
-          </div>
-        ))}
-    </dl>
-  );
-}
-
-/** Every number by its path, as one name: `storage.writtenBytes` → `storageWrittenBytes`. */
-function flat(figures: object, before = ''): Record<string, number> {
-  const facts: Record<string, number> = {};
-  for (const [key, value] of Object.entries(figures)) {
-    const name = before === '' ? key : before + (key[0]?.toUpperCase() ?? '') + key.slice(1);
-    if (typeof value === 'number') facts[name] = value;
-    else if (typeof value === 'object' && value !== null && !Array.isArray(value))
-      Object.assign(facts, flat(value, name));
-  }
-  return facts;
-}
-
-/** `storageWrittenBytes` → `Storage written`. */
-function words(name: string): string {
-  const spaced = name.replace(/(Bytes|Ms)(?=$|[A-Z])/, '').replaceAll(/[A-Z]/g, (letter) => ` ${letter.toLowerCase()}`);
-  return `${spaced[0]?.toUpperCase() ?? ''}${spaced.slice(1)}`;
-}
-
-function shown(name: string, value: unknown): string {
-  if (value === null) return 'unknown';
-  if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (typeof value !== 'number') return typeof value === 'string' ? value : JSON.stringify(value);
-  if (name.includes('Bytes')) return size(value);
-  return name.endsWith('Ms') ? `${number(Math.round(value))} ms` : number(value);
 }
