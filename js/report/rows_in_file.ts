@@ -29,6 +29,9 @@ export interface TableShape {
 
 const LEAF_OF_TABLE = 0x0d;
 const LEAF_OF_INDEX = 0x0a;
+/** Where the header of the file has the number of its changes, and that for which its other fields were written. */
+const CHANGE_COUNTER = 24;
+const VALID_FOR = 92;
 /** At the end of each page, for its checksum. */
 const RESERVED_BYTES = 8;
 
@@ -143,6 +146,10 @@ export async function fileWith(
 ): Promise<Uint8Array> {
   const bytes = backup.slice();
   const pageBytes = store.info.pageSizeBytes;
+  // Whoever writes to a file counts on: where the counter stays, pages without their checksums are damage.
+  const view = new DataView(bytes.buffer);
+  const changes = view.getUint32(CHANGE_COUNTER) + 1;
+  for (const at of [CHANGE_COUNTER, VALID_FOR]) view.setUint32(at, changes);
   const fill = (root: number, kind: number, cells: number[][]): void => {
     bytes.set(leaf(kind, cells, pageBytes), (root - 1) * pageBytes);
   };
