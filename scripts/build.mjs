@@ -198,7 +198,7 @@ async function bundleTool(source, file) {
 const collectLicenses = () =>
   unlessDone({
     stamp: '.tools/stamps/licenses',
-    hash: hashOf(['Cargo.toml', 'Cargo.lock', 'scripts/licenses.mjs']),
+    hash: hashOf(['Cargo.toml', 'Cargo.lock', 'package-lock.json', 'scripts/licenses.mjs']),
     outputs: [licenses_file],
     work: () => step('licences', writeLicenses),
   });

@@ -1,9 +1,11 @@
 /**
- * `dist/THIRD-PARTY-LICENSES.txt`: the notices of everything that is compiled into the wasm.
+ * `dist/THIRD-PARTY-LICENSES.txt`: the notices of everything that is compiled into the wasm, and of what the program
+ * `chatstore` is bundled with.
  *
  * Holds: the crates that the core depends on for wasm, found through cargo, with the licence texts
  * that lie in their own sources; and the C sources that one of them brings. Programs that only run
- * while compiling (procedural macros) are left out: nothing of theirs ships.
+ * while compiling (procedural macros) are left out: nothing of theirs ships. Of npm's packages, those that js/cli
+ * imports, and what they depend on.
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -11,6 +13,9 @@ import { root, run } from './process.mjs';
 import { locked, wasm_target } from './setup.mjs';
 
 export const licenses_file = 'dist/THIRD-PARTY-LICENSES.txt';
+
+/** What js/cli imports of npm; a test holds it against the bundle. */
+export const bundled = ['string-width'];
 
 const mit_terms = `Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
 associated documentation files (the "Software"), to deal in the Software without restriction, including
@@ -52,14 +57,14 @@ export async function writeLicenses() {
     .toSorted((a, b) => a.name.localeCompare(b.name))
     .map((crate) => `${crate.name} ${crate.version} (${crate.license})\n\n${licenseOf(crate)}`);
   const rule = `\n\n${'-'.repeat(80)}\n\n`;
-  const title = 'chatstore is MIT licensed. Its WebAssembly holds these works of others:';
+  const title = 'chatstore is MIT licensed. Its WebAssembly, and its command line, hold these works of others:';
   const others = [
     'SQLite\n\nIn the public domain.',
     `musl, parts of it (MIT)\n\nCopyright © 2005-2020 Rich Felker, et al.\n\n${mit_terms}`,
     `printf (MIT)\n\n${printfNotice([...packages.values()])}`,
     `The Rust standard library (MIT OR Apache-2.0)\n\nCopyright (c) The Rust Project Contributors\n\n${mit_terms}`,
   ];
-  writeFileSync(join(root, licenses_file), `${[title, ...others, ...sections].join(rule)}\n`);
+  writeFileSync(join(root, licenses_file), `${[title, ...others, ...sections, ...packageSections()].join(rule)}\n`);
 }
 
 /** The text beside a crate's sources: under MIT where there is a choice. */
@@ -70,6 +75,23 @@ function licenseOf(crate) {
   if (chosen !== undefined) return readFileSync(join(folder, chosen), 'utf8').trim();
   if (!/\bMIT\b/.test(crate.license ?? '')) throw new Error(`${crate.name}: no licence text for ${crate.license}`);
   return `Copyright (c) the authors of ${crate.name} (${crate.repository})\n\n${mit_terms}`;
+}
+
+/** Name, version and licence of each package of npm that is bundled, with all that it needs. */
+function packageSections() {
+  const sections = new Map();
+  const visit = (name, from) => {
+    const nested = join(from, 'node_modules', name);
+    const folder = existsSync(nested) ? nested : join(root, 'node_modules', name);
+    const { version, license, dependencies = {} } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'));
+    const file = readdirSync(folder).find((entry) => /^licen[cs]e/i.test(entry));
+    if (file === undefined) throw new Error(`${name}: no licence text in its package`);
+    const text = readFileSync(join(folder, file), 'utf8').trim();
+    sections.set(`${name} ${version}`, `${name} ${version} (${license})\n\n${text}`);
+    for (const next of Object.keys(dependencies)) visit(next, folder);
+  };
+  for (const name of bundled) visit(name, root);
+  return sections.values();
 }
 
 /** The notice at the head of the C source that formats numbers inside of SQLite's wasm build. */

@@ -118,7 +118,7 @@ fn a_snapshot_begins_on_a_full_disk_and_says_what_it_cannot_find() {
 
 #[test]
 fn a_file_for_reading_only_gives_what_it_holds_and_refuses_to_change() {
-    for was_closed in [false, true] {
+    for (was_closed, is_wanted) in [(false, false), (false, true), (true, false), (true, true)] {
         let disk = SimulatedDisk::new(4);
         let mut clients = store_on(&disk);
         clients.call(0, add("s", "new", "needle")).unwrap();
@@ -130,10 +130,18 @@ fn a_file_for_reading_only_gives_what_it_holds_and_refuses_to_change() {
             disk.kill()
         };
         let storage = ReadOnly {
-            disk,
+            disk: disk.clone(),
             folder_too: false,
         };
-        let mut clients = Clients::on(storage, Options::default());
+        let mut clients = if is_wanted {
+            let options = Options {
+                read_only: true,
+                ..Options::default()
+            };
+            Clients::on(disk, options)
+        } else {
+            Clients::on(storage, Options::default())
+        };
         assert_eq!(clients.ids(0, "s").unwrap(), ["indexed", "new"]);
         // What is out of date in the index is not told, what it lacks is not known.
         assert_eq!(found(&mut clients, 0, "needle"), [""; 0]);
@@ -151,6 +159,7 @@ fn a_file_for_reading_only_gives_what_it_holds_and_refuses_to_change() {
         clients.pass(1_000_000.0);
         assert_eq!(clients.ids(0, "s").unwrap(), ["indexed", "new"]);
         assert_eq!(clients.notices, [""; 0]);
+        clients.engine.close().unwrap();
     }
 }
 

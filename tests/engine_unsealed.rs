@@ -176,10 +176,9 @@ fn a_full_vacuum_copies_nothing_of_a_damaged_file() {
     assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
 }
 
-/// Opens it as one does who lets no other program write to it.
-fn open_as_ours(path: &Path) -> Clients {
+fn open_to_read(path: &Path) -> Clients {
     let options = Options {
-        refuses_foreign_changes: true,
+        read_only: true,
         ..Options::default()
     };
     let path = path.to_str().expect("a path of ASCII");
@@ -287,12 +286,12 @@ fn a_file_that_a_check_found_as_it_was_written_is_sealed_when_it_is_closed() {
 }
 
 #[test]
-fn who_lets_no_other_program_write_takes_its_pages_for_damage_and_changes_nothing() {
+fn for_reading_only_a_page_of_another_program_is_an_error_and_nothing_is_changed() {
     let (_folder, path) = closed_store();
     let sql = format!("UPDATE messages SET id = '{OTHER_ID}' WHERE id = '{ID}'");
     change_as_a_stranger(&path, &sql);
     let before = fs::read(&path).unwrap();
-    let mut clients = open_as_ours(&path);
+    let mut clients = open_to_read(&path);
     assert_eq!(code(clients.call(0, list("s"))), "CHECKSUM_MISMATCH");
     clients.step();
     assert_eq!(clients.notices, [""; 0]);

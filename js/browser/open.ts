@@ -106,11 +106,11 @@ export class ChatStore extends ClientStore {
   static async open(name: string, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     folderOf(name);
-    const { signal, timeoutMs, pool, slowQueryMs, purgeTrashAfterMs, wasmUrl, workerUrl } = options;
+    const { signal, timeoutMs, pool, slowQueryMs, purgeTrashAfterMs, readOnly, wasmUrl, workerUrl } = options;
     const { onEvent, retries = DEFAULT_RETRIES } = options;
     const durability = name === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
-    const host = { durability, pool, slowQueryMs, purgeTrashAfterMs };
+    const host = { durability, pool, slowQueryMs, purgeTrashAfterMs, readOnly };
     const place = Place.at(name, { inMemory, host, assets: { wasmUrl, workerUrl } });
     const link = new Link(place, {
       name: randomName(),

@@ -39,8 +39,8 @@ export interface Call {
   /** The value of an option; undefined where it was not given. */
   text(name: string): string | undefined;
   texts(name: string): string[] | undefined;
-  /** The whole number that an option gives. */
-  number(name: string): number | undefined;
+  /** The whole number that an option gives; one that is under the least is a usage error. */
+  number(name: string, least?: number): number | undefined;
   terminal: Terminal;
 }
 

@@ -66,6 +66,7 @@ export function helpOfAll(commands: readonly Command[]): string {
       ['1', 'a check has failed'],
       ['2', 'it was called in a way that it does not understand'],
       ['3', 'the store, or the system, refused'],
+      ['129, 130, 143', 'it was interrupted, by SIGHUP, SIGINT or SIGTERM'],
     ])}`,
   ];
   return `${parts.join('\n\n')}\n`;

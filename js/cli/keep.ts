@@ -4,15 +4,24 @@
  * Holds: what each does and prints. Must not know: how arguments are parsed.
  */
 
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChatStore, ChatStoreError } from '../index.js';
-import { categories, environmentOf, runReport, toHtml, toMarkdown, type Report } from '../report/node.js';
-import type { JobOptions, MaintainTasks, Progress } from '../client/types.js';
+import {
+  categories,
+  environmentOf,
+  runReport,
+  toHtml,
+  toMarkdown,
+  toText,
+  type Report,
+  type ReportOptions,
+} from '../report/node.js';
+import type { JobOptions, MaintainTasks, Progress, VerifyReport } from '../client/types.js';
 import { CommandError, UsageError, exitCodes, type Call, type Command } from './command.js';
-import { argument, withStore } from './open.js';
-import { sizeOf, toJson } from './terminal.js';
+import { argument, openStore, withStore } from './open.js';
+import { printable, sizeOf, toJson } from './terminal.js';
 
 const json = { help: 'print JSON' };
 
@@ -24,33 +33,51 @@ const job = ({ terminal }: Call): JobOptions => ({
   },
 });
 
+/** What only looks changes nothing, whatever lies in the file. */
+const looking = { readOnly: true } as const;
+
+/** What makes a store one that no check has to look into: it is damaged so that it cannot be read. */
+const damageOf = (error: unknown): string | undefined =>
+  error instanceof ChatStoreError && (error.code === 'CORRUPT' || error.code === 'CHECKSUM_MISMATCH')
+    ? `${error.code}: ${error.message}`
+    : undefined;
+
 export const verify: Command = {
   name: 'verify',
   summary: 'check a whole store: structure, checksums, rules, search index; changes nothing',
-  details: 'Ends with 1 where something is wrong.',
+  details:
+    'Ends with 1 where something is wrong, also where it is so damaged that it cannot be opened; with 3 where the file is no store at all.',
   arguments: [{ name: 'store', help: 'the file; it may be open in another process' }],
   options: { json },
   examples: [
     ['verify chats.sqlite', 'what is wrong, if anything'],
     ['verify chats.sqlite --json | jq .problems', 'the same for programs'],
   ],
-  run: (call) => {
-    const check = async (store: ChatStore): Promise<number> => {
-      const report = await store.verify(job(call));
-      if (call.flag('json')) await call.terminal.json(report);
-      else {
-        const { tables, pages, sessions, messages } = report.checked;
-        for (const { kind, table, key, detail } of report.problems) {
-          await call.terminal.line(`${kind} ${table}${key === null ? '' : ` ${String(key)}`}: ${detail}`);
-        }
-        if (report.moreProblems > 0) await call.terminal.line(`and at least ${String(report.moreProblems)} more`);
-        await call.terminal.line(
-          `${report.ok ? 'sound' : 'NOT sound'}: ${String(pages)} pages, ${String(tables)} tables, ${String(sessions)} sessions, ${String(messages)} messages`,
-        );
+  run: async (call) => {
+    const { terminal } = call;
+    let report: VerifyReport;
+    try {
+      report = await withStore(call, argument(call, 0), (store) => store.verify(job(call)), looking);
+    } catch (error) {
+      const damage = damageOf(error);
+      if (damage === undefined) throw error;
+      if (call.flag('json')) await terminal.json({ ok: false, damage });
+      else await terminal.line(`NOT sound: it cannot be read: ${damage}`);
+      return exitCodes.failed;
+    }
+    if (call.flag('json')) await terminal.json(report);
+    else {
+      const { tables, pages, sessions, messages } = report.checked;
+      for (const { kind, table, key, detail } of report.problems) {
+        const where = [kind, table, String(key ?? '')].filter((word) => word !== '').join(' ');
+        await terminal.line(`${where}: ${detail}`);
       }
-      return report.ok ? exitCodes.ok : exitCodes.failed;
-    };
-    return withStore(call, argument(call, 0), check, { foreignChanges: 'refuse' });
+      if (report.moreProblems > 0) await terminal.line(`and at least ${String(report.moreProblems)} more`);
+      await terminal.line(
+        `${report.ok ? 'sound' : 'NOT sound'}: ${String(pages)} pages, ${String(tables)} tables, ${String(sessions)} sessions, ${String(messages)} messages`,
+      );
+    }
+    return report.ok ? exitCodes.ok : exitCodes.failed;
   },
 };
 
@@ -128,35 +155,48 @@ export const restore: Command = {
 type Restored = { keptPath: string | null; isNew: boolean };
 type Source = Uint8Array | { path: string };
 
+/** Runs something that makes the content of a store out of a source, and names that where it goes wrong. */
+async function naming<T>(file: string, path: string, source: Source, run: () => Promise<T>): Promise<T> {
+  try {
+    return await run();
+  } catch (error) {
+    if (!(error instanceof ChatStoreError)) throw error;
+    // Files that are only there for the while are no concern of whoever reads this.
+    const message = error.message
+      .replaceAll(`${file}-incoming`, 'path' in source ? source.path : 'standard input')
+      .replaceAll(file, path);
+    throw new ChatStoreError(error.code, message, { cause: error, details: error.details });
+  }
+}
+
 const replaceIn = (call: Call, path: string, source: Source): Promise<Restored> =>
-  withStore(call, path, async (store) => {
-    const { keptPath } = await store.replaceWith(source, { ...job(call), keepPath: call.text('keep') });
-    return { keptPath, isNew: false };
-  });
+  withStore(call, path, (store) =>
+    naming(store.info.path, path, source, async () => {
+      const { keptPath } = await store.replaceWith(source, { ...job(call), keepPath: call.text('keep') });
+      return { keptPath, isNew: false };
+    }),
+  );
 
 /** A new store appears under its name when it is whole: a backup that is none leaves nothing. */
 async function makeFrom(call: Call, path: string, source: Source): Promise<Restored> {
-  const partial = join(dirname(path), `.${basename(path)}.${String(process.pid)}.partial`);
+  const folder = dirname(path);
+  if (!existsSync(folder) || !statSync(folder).isDirectory()) throw new CommandError(`there is no folder ${folder}`);
+  const partial = join(realpathSync(folder), `.${basename(path)}.${String(process.pid)}.partial`);
   try {
-    const store = await ChatStore.open(partial, { signal: call.terminal.signal });
-    try {
-      const { keptPath } = await store.replaceWith(source, job(call));
-      if (keptPath !== null) await rm(keptPath, { force: true });
-    } finally {
-      await store.close();
-    }
+    await naming(partial, path, source, async () => {
+      const store = await openStore(call, partial);
+      try {
+        const { keptPath } = await store.replaceWith(source, job(call));
+        if (keptPath !== null) await rm(keptPath, { force: true });
+      } finally {
+        await store.close();
+      }
+    });
     if (existsSync(path)) throw new CommandError(`${path} was made meanwhile, and is left as it is`);
     await rename(partial, path);
     return { keptPath: null, isNew: true };
-  } catch (error) {
-    if (!(error instanceof ChatStoreError)) throw error;
-    // The partial file is no concern of whoever reads this.
-    const name = 'path' in source ? source.path : 'standard input';
-    throw new CommandError(
-      `${error.code}: ${error.message.replaceAll(new RegExp(`\\S*${basename(partial).replaceAll('.', '\\.')}\\S*`, 'g'), name)}`,
-    );
   } finally {
-    await rm(partial, { force: true });
+    if (existsSync(partial)) await rm(partial);
   }
 }
 
@@ -188,6 +228,7 @@ export const maintain: Command = {
     ['maintain chats.sqlite --full', 'as small as it gets'],
   ],
   run: (call) => {
+    if (call.flag('vacuum') && call.flag('full')) throw new UsageError('--vacuum and --full exclude each other');
     const days = call.number('purge');
     const chosen: MaintainTasks = {
       ...(call.flag('vacuum') ? { vacuum: 'incremental' } : {}),
@@ -199,6 +240,8 @@ export const maintain: Command = {
       ...(days === undefined ? {} : { purge: { deletedBefore: Date.now() - days * DAY_MS } }),
     };
     return withStore(call, argument(call, 0), async (store) => {
+      if (call.flag('full'))
+        call.terminal.note('the whole store is written anew: everybody else who has it open waits until that is done');
       const report = await store.maintain(Object.keys(chosen).length === 0 ? undefined : chosen, job(call));
       if (call.flag('json')) return call.terminal.json(report);
       await call.terminal.table(
@@ -230,7 +273,7 @@ const formatOf = (file: string): string | undefined =>
 export const verifyReport: Command = {
   name: 'verify-report',
   summary: 'check that everything works on this machine, with numbers measured now',
-  details: `Makes stores in a folder for temporary files, does to them what the report says, and removes them. With --store it reads a store of yours instead and writes nothing to it. Ends with 1 where a check failed. Categories: ${categories.map(({ id }) => id).join(', ')}.`,
+  details: `Makes stores in a folder for temporary files, does to them what the report says, and removes them. With --store it reads a store of yours instead and writes nothing to it. Ends with 1 where a check failed, or such a store is so damaged that it cannot be opened. Categories: ${categories.map(({ id }) => id).join(', ')}.`,
   arguments: [],
   options: {
     store: { value: 'FILE', help: 'check this store, without writing to it' },
@@ -252,36 +295,70 @@ export const verifyReport: Command = {
     ['verify-report --only recovery --faults 2000', 'one category, more thoroughly'],
   ],
   run: async (call) => {
+    const { terminal } = call;
+    if (call.flag('json') && call.text('format') !== undefined)
+      throw new UsageError('--json and --format exclude each other');
     const format = call.flag('json') ? 'json' : call.text('format');
-    if (format !== undefined && !(format in formats)) {
+    if (format !== undefined && !Object.hasOwn(formats, format)) {
       throw new UsageError(`--format: expected ${Object.keys(formats).join(', ')}, received ${format}`);
     }
     const path = call.text('store');
-    const report =
-      path === undefined
-        ? await reportOn(call)
-        : await withStore(call, path, (store) => reportOn(call, store), { foreignChanges: 'refuse' });
+    const options = optionsOf(call, path !== undefined);
     const outputs = call.texts('output') ?? ['-'];
+    for (const file of outputs) if (file !== '-') checkWritable(file);
+    let report: Report;
+    try {
+      report =
+        path === undefined
+          ? await runReport(options())
+          : await withStore(call, path, (store) => runReport({ ...options(), store }), looking);
+    } catch (error) {
+      const damage = damageOf(error);
+      if (damage === undefined || path === undefined) throw error;
+      terminal.note(`chatstore: failed: ${path} is NOT sound, and no report can be made of it: ${damage}`);
+      return exitCodes.failed;
+    }
     for (const file of outputs) {
       const text = (formats[format ?? formatOf(file) ?? 'markdown'] ?? toMarkdown)(report);
-      if (file === '-') await call.terminal.write(text);
-      else await writeFile(file, text);
+      if (file === '-') await terminal.write(text);
+      else await writeFile(file, printable(text));
     }
+    if (!outputs.includes('-')) await terminal.write(toText(report));
     return report.passed ? exitCodes.ok : exitCodes.failed;
   },
 };
 
-async function reportOn(call: Call, store?: ChatStore): Promise<Report> {
+/** A report takes its time: that it cannot be written is told before. */
+function checkWritable(file: string): void {
+  const isThere = existsSync(file);
+  try {
+    // A pipe would take the end of this for that of the report.
+    if (isThere && !statSync(file).isFile() && !statSync(file).isDirectory()) return;
+    closeSync(openSync(file, 'a'));
+    if (!isThere) rmSync(file);
+  } catch (error) {
+    throw new CommandError(`${file} cannot be written: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+/** What the report is to do; a check that nobody knows is refused before anything is done. */
+function optionsOf(call: Call, readsOnly: boolean): () => ReportOptions {
   const only = call.texts('only');
-  const known = categories.flatMap(({ items }) => items.map(({ id }) => `${id}.`));
+  const known = categories.flatMap(({ items }) =>
+    items.filter(({ readOnly }) => !readsOnly || readOnly === true).map(({ id }) => `${id}.`),
+  );
   const unknown = only?.find((start) => known.every((id) => !id.startsWith(`${start}.`)));
-  if (unknown !== undefined) throw new UsageError(`--only: no check has an id that begins with ${unknown}`);
-  return runReport({
+  if (unknown !== undefined) {
+    const which = readsOnly ? 'check that only reads' : 'check';
+    throw new UsageError(`--only: no ${which} has an id that begins with ${unknown}`);
+  }
+  const faults = call.number('faults', 1);
+  const seed = call.number('seed');
+  return () => ({
     environment: environmentOf(ChatStore),
-    store,
     only,
-    faults: call.number('faults'),
-    seed: call.number('seed'),
+    faults,
+    seed,
     signal: call.terminal.signal,
     onProgress: ({ done, expected, title }) => {
       call.terminal.progress(done, expected, title);

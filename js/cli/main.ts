@@ -12,7 +12,7 @@ import { CommandError, UsageError, exitCodes, type Call, type Command } from './
 import { helpOf, helpOfAll } from './help.js';
 import { backup, maintain, restore, verify, verifyReport } from './keep.js';
 import { list, query, search, show, stats } from './read.js';
-import { Terminal } from './terminal.js';
+import { Ending, Terminal } from './terminal.js';
 
 const commands: readonly Command[] = [
   verifyReport,
@@ -64,10 +64,11 @@ function parse(command: Command, given: string[]): Call | 'help' {
       const all = value(name);
       return Array.isArray(all) ? all.map(String) : undefined;
     },
-    number: (name) => {
+    number: (name, least = 0) => {
       const digits = text(name);
       if (digits === undefined) return undefined;
-      if (!/^\d{1,15}$/.test(digits)) throw new UsageError(`--${name}: expected a whole number, received ${digits}`);
+      if (!/^\d{1,15}$/.test(digits) || Number(digits) < least)
+        throw new UsageError(`--${name}: expected a whole number from ${String(least)} on, received ${digits}`);
       return Number(digits);
     },
   };
@@ -76,7 +77,7 @@ function parse(command: Command, given: string[]): Call | 'help' {
 async function run(given: string[]): Promise<number> {
   const [name, ...rest] = given;
   if (name === undefined) {
-    terminal.note(helpOfAll(commands).trimEnd());
+    terminal.note(...helpOfAll(commands).trimEnd().split('\n'));
     return exitCodes.usage;
   }
   if (name === '--version') {
@@ -116,7 +117,7 @@ function explain(error: unknown, name: string | undefined): number {
     (error instanceof Error && 'code' in error && String(error.code).startsWith('ERR_PARSE_ARGS'));
   const message = error instanceof Error ? error.message : String(error);
   if (isUsage) {
-    terminal.note(`chatstore: ${message}\nSee: chatstore ${known ? `${name ?? ''} ` : ''}--help`);
+    terminal.note(`chatstore: ${message}`, `See: chatstore ${known ? `${name ?? ''} ` : ''}--help`);
     return exitCodes.usage;
   }
   const code = error instanceof ChatStoreError ? `${error.code}: ` : '';
@@ -128,23 +129,32 @@ function explain(error: unknown, name: string | undefined): number {
     !(error instanceof CommandError) &&
     !(error instanceof Error && 'code' in error)
   ) {
-    terminal.note(error instanceof Error ? (error.stack ?? '') : '');
+    terminal.note(...(error instanceof Error ? (error.stack ?? '') : '').split('\n'));
   }
   return isArgument ? exitCodes.usage : exitCodes.store;
 }
 
-const given = process.argv.slice(2);
-// The first signal lets the command end as it should; the second is the system's.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) {
-  process.once(signal, () => {
-    terminal.interrupt();
+/** What a shell gives a program that such a signal has ended. */
+const signals = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
+/** How long a command has to close what it has open. */
+const GRACE_MS = 2_000;
+
+for (const [signal, exitCode] of Object.entries(signals)) {
+  process.on(signal, () => {
+    // Who asks a second time does not want to wait.
+    if (terminal.ending !== undefined) process.exit(exitCode);
+    terminal.end(new Ending(exitCode, 'interrupted'));
+    setTimeout(() => process.exit(exitCode), GRACE_MS).unref();
   });
 }
+
+const given = process.argv.slice(2);
 try {
   process.exitCode = await run(given);
 } catch (error) {
-  // Who closed the pipe wanted no more: that is no error.
-  process.exitCode = terminal.isReaderGone ? exitCodes.ok : explain(error, given[0]);
-} finally {
-  terminal.clearBar();
+  // What fails when the program is to end fails for that.
+  process.exitCode = terminal.ending === undefined ? explain(error, given[0]) : exitCodes.ok;
 }
+terminal.clearBar();
+// Whatever is still to be read or written is not wanted any more.
+if (terminal.ending !== undefined) process.exit(terminal.ending.exitCode || process.exitCode);

@@ -4,8 +4,8 @@
  * Holds: what each prints. Must not know: how arguments are parsed.
  */
 
-import type { Message, Page, Row, SqlValue } from '../client/types.js';
-import type { ChatStore } from '../index.js';
+import type { Message, Page, QueryOptions, Row, SqlValue } from '../client/types.js';
+import { ChatStoreError, type ChatStore } from '../index.js';
 import { CommandError, UsageError, type Command, type Option } from './command.js';
 import { argument, withStore } from './open.js';
 import { momentOf, oneLine, printable, sizeOf, toJson, type Terminal } from './terminal.js';
@@ -17,13 +17,15 @@ const limit = (what: string, fallback: number): Option => ({
   help: `${what} at most, default ${String(fallback)}`,
 });
 const PAGE_ROWS = 500;
+const QUERY_ROWS = 10_000;
+/** More than that no call gives. */
+const MOST_QUERY_ROWS = 100_000;
 
 /** Gives item after item, page after page, up to a number of them. */
 async function* items<T>(
   count: number,
   page: (limit: number, cursor: string | null) => Promise<Page<T>>,
 ): AsyncGenerator<T> {
-  if (count < 1) throw new UsageError('--limit: expected a number from 1 on, received 0');
   let left = count;
   let cursor: string | null = null;
   while (left > 0) {
@@ -54,18 +56,21 @@ export const stats: Command = {
   ],
   run: (call) =>
     withStore(call, argument(call, 0), async (store) => {
+      const { signal } = call.terminal;
       const [counts] = await store.query(
         `SELECT (SELECT count(*) FROM bots) AS bots, (SELECT count(*) FROM sessions) AS sessions,
           (SELECT count(*) FROM messages) AS messages`,
+        { signal },
       );
       const [size] = await store.query(
         'SELECT page_count AS pages, freelist_count AS freePages, page_count * page_size AS sizeBytes FROM pragma_page_count, pragma_freelist_count, pragma_page_size',
+        { signal },
       );
       const figures = {
         info: store.info,
         rows: counts,
         file: size,
-        since: await store.stats({ deep: call.flag('deep') }),
+        since: await store.stats({ deep: call.flag('deep'), signal }),
       };
       if (call.flag('json')) return call.terminal.json(figures);
       await call.terminal.line('Store');
@@ -98,13 +103,14 @@ async function printFacts(terminal: Terminal, facts: unknown, indent: string): P
 function factOf(name: string, value: unknown): string {
   if (typeof value === 'number' && /bytes$/i.test(name)) return sizeOf(value);
   if (typeof value === 'number' && /ms$/i.test(name)) return `${String(Math.round(value * 1_000) / 1_000)} ms`;
-  return printable(String(value));
+  return String(value);
 }
 
 export const query: Command = {
   name: 'query',
   summary: 'run SQL that reads',
-  details: 'The SQL may be "-": then it is read from standard input. Rows are printed as a table, or as JSON.',
+  details:
+    'The SQL may be "-": then it is read from standard input. Rows are printed as a table, or as JSON. Columns of one name are numbered: id, id:1.',
   arguments: [store_argument, { name: 'sql', help: 'one statement that reads, or "-"' }],
   options: {
     param: {
@@ -112,7 +118,8 @@ export const query: Command = {
       multiple: true,
       help: 'a value for the next "?"; "null" and numbers are what they look like',
     },
-    limit: limit('rows', 10_000),
+    limit: limit('rows', QUERY_ROWS),
+    timeout: { value: 'SECONDS', help: 'give up after so long, default 30' },
     json,
     jsonl: { help: 'print one JSON object a line' },
   },
@@ -122,23 +129,46 @@ export const query: Command = {
     ['query chats.sqlite - < report.sql', 'SQL from a file'],
   ],
   run: async (call) => {
+    if (call.flag('json') && call.flag('jsonl')) throw new UsageError('--json and --jsonl exclude each other');
+    const seconds = call.number('timeout', 1);
+    const wanted = call.number('limit', 1);
     const given = argument(call, 1);
     const sql = given === '-' ? new TextDecoder().decode(await call.terminal.input()) : given;
     return withStore(call, argument(call, 0), async (store) => {
       const params = (call.texts('param') ?? []).map(valueOf);
-      const rows = await store.query(sql, { params, limit: call.number('limit'), signal: call.terminal.signal });
+      const { signal } = call.terminal;
+      const options = { params, signal, ...(seconds === undefined ? {} : { timeoutMs: seconds * 1_000 }) };
+      const rows = await firstRows(store, sql, wanted ?? QUERY_ROWS + 1, options);
+      if (wanted === undefined && rows.length > QUERY_ROWS) {
+        rows.pop();
+        call.terminal.note(`only the first ${String(rows.length)} rows: --limit gives more`);
+      }
       if (call.flag('json')) return call.terminal.json(rows);
       if (call.flag('jsonl')) {
-        for (const row of rows) {
-          if (call.terminal.isReaderGone) return;
-          await call.terminal.line(toJson(row));
-        }
+        for (const row of rows) await call.terminal.line(toJson(row));
         return;
       }
       await printRows(call.terminal, rows);
     });
   },
 };
+
+/** White space, semicolons and comments after a statement. */
+const after = /;(?:[\s;]|--[^\n]*(?:\n|$)|\/\*(?:[^*]|\*(?!\/))*\*\/)*$/;
+
+/** As many rows of a statement as are wanted, whatever it has. */
+async function firstRows(store: ChatStore, sql: string, count: number, options: QueryOptions): Promise<Row[]> {
+  try {
+    // In a subquery SQLite numbers columns of one name, of which a row would have only the last.
+    const some = `SELECT * FROM (\n${sql.replace(after, '')}\n) LIMIT ${String(count)}`;
+    return await store.query(some, { ...options, limit: count });
+  } catch (error) {
+    if (!(error instanceof ChatStoreError && error.code === 'INVALID_SQL')) throw error;
+  }
+  // It is none that can be one, as EXPLAIN; or it is wrong, and SQLite says so of the statement as it was given.
+  const rows = await store.query(sql, { ...options, limit: MOST_QUERY_ROWS });
+  return rows.slice(0, count);
+}
 
 function valueOf(text: string): SqlValue {
   if (text === 'null') return null;
@@ -179,10 +209,13 @@ export const list: Command = {
     if (call.flag('bots') && call.text('bot') !== undefined)
       throw new UsageError('--bots and --bot exclude each other');
     return withStore(call, argument(call, 0), async (store) => {
-      const count = call.number('limit') ?? 50;
+      const count = call.number('limit', 1) ?? 50;
       const deleted = call.flag('trash');
+      const { signal } = call.terminal;
       if (call.flag('bots')) {
-        const bots = await collect(items(count, (size, cursor) => store.bots.list({ deleted, limit: size, cursor })));
+        const bots = await collect(
+          items(count, (size, cursor) => store.bots.list({ deleted, limit: size, cursor, signal })),
+        );
         if (call.flag('json')) return call.terminal.json(bots);
         return call.terminal.table(
           ['id', 'name', 'model', 'made'],
@@ -196,7 +229,7 @@ export const list: Command = {
       }
       const botId = call.text('bot');
       const sessions = await collect(
-        items(count, (size, cursor) => store.sessions.list({ deleted, botId, limit: size, cursor })),
+        items(count, (size, cursor) => store.sessions.list({ deleted, botId, limit: size, cursor, signal })),
       );
       if (call.flag('json')) return call.terminal.json(sessions);
       return call.terminal.table(
@@ -227,16 +260,19 @@ export const show: Command = {
     ['show chats.sqlite trip --limit 10', 'its ten newest messages'],
     ['show chats.sqlite trip --json > trip.jsonl', 'all of it, for programs'],
   ],
-  run: (call) =>
-    withStore(call, argument(call, 0), async (store) => {
+  run: (call) => {
+    const newest = call.number('limit', 1);
+    return withStore(call, argument(call, 0), async (store) => {
       const sessionId = argument(call, 1);
-      if ((await store.sessions.get(sessionId)) === null) throw new CommandError(`there is no session ${sessionId}`);
-      for await (const message of messagesOf(store, sessionId, call.number('limit'), call.flag('all'))) {
-        if (call.terminal.isReaderGone) return;
+      const { signal } = call.terminal;
+      if ((await store.sessions.get(sessionId, { signal })) === null)
+        throw new CommandError(`there is no session ${sessionId}`);
+      for await (const message of messagesOf(store, sessionId, newest, call.flag('all'), signal)) {
         if (call.flag('json')) await call.terminal.line(toJson(message));
         else await printMessage(call.terminal, message);
       }
-    }),
+    });
+  },
 };
 
 /** The messages of a session in their order: all of them, or the newest. */
@@ -245,9 +281,10 @@ async function* messagesOf(
   sessionId: string,
   newest: number | undefined,
   all: boolean,
+  signal: AbortSignal,
 ): AsyncGenerator<Message> {
   if (newest === undefined && !all) {
-    yield* store.messages.iterate({ sessionId });
+    yield* store.messages.iterate({ sessionId, signal });
     return;
   }
   const branches = all ? 'all' : 'active';
@@ -261,6 +298,7 @@ async function* messagesOf(
       branches,
       cursor,
       limit: Math.min(left, PAGE_ROWS),
+      signal,
     });
     pages.push(page.items);
     left -= page.items.length;
@@ -271,8 +309,8 @@ async function* messagesOf(
 
 async function printMessage(terminal: Terminal, { role, content, createdAt, status, active }: Message): Promise<void> {
   const marks = [status === 'complete' ? '' : status, active ? '' : 'another branch'].filter((mark) => mark !== '');
-  await terminal.line(`${printable(role)}, ${momentOf(createdAt)}${marks.map((mark) => ` (${mark})`).join('')}`);
-  await terminal.line(`${printable(content).replaceAll(/^/gm, '  ')}\n`);
+  await terminal.line(`${role}, ${momentOf(createdAt)}${marks.map((mark) => ` (${mark})`).join('')}`);
+  await terminal.write(`${printable(content).replaceAll(/^/gm, '  ')}\n\n`);
 }
 
 export const search: Command = {
@@ -290,18 +328,26 @@ export const search: Command = {
     ['search chats.sqlite station', 'messages with that word'],
     ['search chats.sqlite train tur --prefix', 'train, and a word that begins with tur'],
   ],
-  run: (call) =>
-    withStore(call, argument(call, 0), async (store) => {
-      const options = { prefix: call.flag('prefix'), sessionId: call.text('session'), botId: call.text('bot') };
+  run: (call) => {
+    const count = call.number('limit', 1) ?? 20;
+    return withStore(call, argument(call, 0), async (store) => {
+      const options = {
+        prefix: call.flag('prefix'),
+        sessionId: call.text('session'),
+        botId: call.text('bot'),
+        signal: call.terminal.signal,
+      };
       const words = call.arguments.slice(1).join(' ');
       const hits = await collect(
-        items(call.number('limit') ?? 20, (size, cursor) => store.search(words, { ...options, limit: size, cursor })),
+        items(count, (size, cursor) => store.search(words, { ...options, limit: size, cursor })),
       );
       if (call.flag('json')) return call.terminal.json(hits);
       for (const { sessionId, id, role, createdAt, sessionTitle, snippet } of hits) {
         const title = sessionTitle === null ? '' : `, ${oneLine(sessionTitle, 60)}`;
-        await call.terminal.line(`${sessionId} ${id}: ${printable(role)}, ${momentOf(createdAt)}${title}`);
-        await call.terminal.line(`  ${oneLine(snippet, 400)}\n`);
+        await call.terminal.line(`${sessionId} ${id}: ${role}, ${momentOf(createdAt)}${title}`);
+        await call.terminal.line(`  ${oneLine(snippet, 400)}`);
+        await call.terminal.line();
       }
-    }),
+    });
+  },
 };

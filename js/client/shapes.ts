@@ -79,7 +79,6 @@ const address: check.Check = (value) => {
 };
 export const openOptions = options({
   durability: check.oneOf('strict', 'relaxed', 'memory'),
-  foreignChanges: check.oneOf('accept', 'refuse'),
   pool: shape({
     min: check.integer(0, 1_000),
     max: check.integer(1, 1_000),
@@ -89,6 +88,7 @@ export const openOptions = options({
   retries,
   slowQueryMs: check.integer(0, MAX_TIMEOUT_MS),
   purgeTrashAfterMs: check.integer(1, Number.MAX_SAFE_INTEGER),
+  readOnly: check.flag,
   worker: check.flag,
   wasmUrl: address,
   workerUrl: address,

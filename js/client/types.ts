@@ -380,15 +380,6 @@ export interface OpenOptions extends CallOptions {
    * first has chosen.
    */
   durability?: Durability | undefined;
-  /**
-   * What of a page that is not as this package wrote it, in a file that was changed or copied since: another program
-   * may have written it, or it is damaged. Default `accept`: where the whole file is sound it is taken in and sealed
-   * again, which is told by an event `resealed`. `refuse`: it is `CHECKSUM_MISMATCH`, and nothing is changed; for files
-   * that no other program writes to. A page that is not as it was written is always an error where nobody has changed
-   * the file since, and in a copy made by `backup`. Browsers let no other program write. Where the file is open
-   * already, whoever opened it first has chosen.
-   */
-  foreignChanges?: 'accept' | 'refuse' | undefined;
   /** The connections for snapshots. Where the file is open already, whoever opened it first has chosen. */
   pool?: PoolOptions | undefined;
   /**
@@ -401,6 +392,14 @@ export interface OpenOptions extends CallOptions {
    * in milliseconds. Default: never. Where the file is open already, whoever opened it first has chosen.
    */
   purgeTrashAfterMs?: number | undefined;
+  /**
+   * True: nothing of the file is changed, whatever lies in it and whatever a killed process has left, and writes give
+   * `READ_ONLY`. Searches find what the index holds already. A page that is not as this package wrote it is
+   * `CHECKSUM_MISMATCH`, also where another program may have written it; otherwise that is taken in where the whole
+   * file is sound, and told by an event `resealed`. Where the file is open already, whoever opened it first has chosen.
+   * Other processes wait until this store is closed.
+   */
+  readOnly?: boolean | undefined;
   /**
    * True: the store lives in a thread of its own, so that it serves other processes while this thread is
    * busy. In a browser it always does.

@@ -60,10 +60,7 @@ export class CoreEvents implements CoreSink {
 }
 
 /** Options of `open` that hold for all who have a store open: those of whoever was the first. */
-export type HostOptions = Pick<
-  OpenOptions,
-  'durability' | 'foreignChanges' | 'pool' | 'purgeTrashAfterMs' | 'slowQueryMs'
->;
+export type HostOptions = Pick<OpenOptions, 'durability' | 'pool' | 'purgeTrashAfterMs' | 'readOnly' | 'slowQueryMs'>;
 
 /** An open instance of the core. Errors are thrown as plain objects; anything else means that it is dead. */
 export interface CoreInstance {

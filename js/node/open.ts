@@ -87,13 +87,13 @@ export class ChatStore extends ClientStore {
   static async open(path: string | URL, options: OpenOptions = {}): Promise<ChatStore> {
     checkOptions(openOptions, options);
     const wanted = pathOf(path);
-    const { signal, timeoutMs, foreignChanges, pool, slowQueryMs, purgeTrashAfterMs } = options;
+    const { signal, timeoutMs, pool, slowQueryMs, purgeTrashAfterMs, readOnly } = options;
     const { onEvent, worker = false, retries = DEFAULT_RETRIES } = options;
     const durability = wanted === MEMORY ? 'memory' : options.durability;
     const inMemory = durability === 'memory';
     const file = wanted === MEMORY ? MEMORY : realPathOf(wanted);
     if (inMemory) checkNoFile(file);
-    const host = { durability, foreignChanges, pool, slowQueryMs, purgeTrashAfterMs };
+    const host = { durability, pool, slowQueryMs, purgeTrashAfterMs, readOnly };
     const place = Place.at(file, { inMemory, worker, ...host });
     const link = new Link(place, {
       name: randomName(),

@@ -37,15 +37,22 @@ export async function hostInMemory(path: string, options: CoreOptions): Promise<
 export async function own(path: string, options: CoreOptions): Promise<Host | OwnerRecord | typeof AGAIN> {
   // Others connect as soon as the address is taken; they are answered when the host is there.
   const early: Socket[] = [];
-  let accept = (socket: Socket): void => {
-    socket.on('error', () => undefined).unref();
-    early.push(socket);
-  };
+  let accept = keeping(early);
   try {
     const claimed = await claim(path, (socket) => {
       accept(socket);
     });
     if (claimed === AGAIN || 'pid' in claimed) return claimed;
+    if (options.readOnly === true) {
+      // Others may want to write: they wait until it is closed, and look for the next owner then.
+      const waiting = early.splice(0);
+      accept = keeping(waiting);
+      const release = (): void => {
+        claimed.release();
+        for (const socket of waiting) socket.destroy();
+      };
+      return await hostOnFile(path, options, { ...claimed, release });
+    }
     const host = await hostOnFile(path, options, claimed);
     accept = (socket) => {
       serve(host, new SocketPort(socket, { trusted: false }), (token) => {
@@ -61,6 +68,14 @@ export async function own(path: string, options: CoreOptions): Promise<Host | Ow
     for (const socket of early) socket.destroy();
   }
 }
+
+/** Takes in connections that are served later, or never. */
+const keeping =
+  (sockets: Socket[]) =>
+  (socket: Socket): void => {
+    socket.on('error', () => undefined).unref();
+    sockets.push(socket);
+  };
 
 async function hostOnFile(path: string, options: CoreOptions, claimed: Claim): Promise<Host> {
   try {

@@ -48,9 +48,22 @@ const LEAD = 40;
 export function shown(value: unknown, around = 0): string {
   const text = textOf(value);
   if (text.length <= MAX_SHOWN) return text;
+  const whole = Array.isArray(value) ? wholeItemsOf(value, around) : undefined;
+  if (whole !== undefined) return whole;
   const from = Math.max(0, around - LEAD);
   const piece = text.slice(from, from + MAX_SHOWN);
   return `${from > 0 ? '…' : ''}${piece}${from + MAX_SHOWN < text.length ? '…' : ''}`;
+}
+
+/** As many items of a list as there is room for; undefined where the place is in none of them. */
+function wholeItemsOf(values: readonly unknown[], around: number): string | undefined {
+  let told: string | undefined;
+  for (let count = 1; count < values.length; count++) {
+    const text = textOf(values.slice(0, count));
+    if (text.length > MAX_SHOWN) break;
+    if (text.length > around) told = `${text} and ${String(values.length - count)} more`;
+  }
+  return told;
 }
 
 function textOf(value: unknown): string {
@@ -123,7 +136,7 @@ export function times(values: readonly number[], targetMs: number, judged: 50 | 
   ];
   for (const one of figures) if (one.name === name) one.target = rule.text;
   const value = percentile(values, judged);
-  return { ...found({ [name]: [rule, value] }), seen: `${rounded(value)} ms`, figures };
+  return { ...found({ [name]: [rule, value] }), seen: `${name}: ${rounded(value)} ms`, figures };
 }
 
 /** What a call rejected with: its code and all; what it gave where it did not. */

@@ -5,7 +5,7 @@
  */
 
 import type { CategoryReport, ItemReport, Report } from './types.js';
-import { day, duration, figure, figuresOf, judged, subjectOf, sumOf, verdictOf } from './words.js';
+import { day, duration, figuresOf, judged, named, remedyOf, subjectOf, sumOf, verdictOf } from './words.js';
 
 const entities: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#39;' };
 const text = (value: string): string => value.replaceAll(/[&<>"']/g, (letter) => entities[letter] ?? letter);
@@ -17,14 +17,17 @@ body { margin: 0 auto; padding: 2rem 1rem 4rem; max-width: 62rem; font: 1rem/1.5
 h1 { margin-bottom: 0.25rem; } h2 { margin: 2.5rem 0 0.5rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0.15rem 1rem; } dt { color: var(--faint); } dd { margin: 0; overflow-wrap: anywhere; }
 table { width: 100%; border-collapse: collapse; } th { text-align: left; color: var(--faint); font-weight: 600; }
-th, td { padding: 0.35rem 0.6rem 0.35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
-td:first-child { white-space: nowrap; width: 1%; } .faint { color: var(--faint); font-size: 0.9em; }
+th, td { padding: 0.35rem 0.6rem 0.35rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td:first-child, td:nth-child(n + 3) { white-space: nowrap; } td:first-child, td:nth-child(n + 3) { width: 1%; } .faint { color: var(--faint); font-size: 0.9em; }
 .passed { color: var(--good); } .failed { color: var(--bad); font-weight: 600; } .none { color: var(--none); }
-code { font-size: 0.9em; } p.verdict { font-size: 1.1rem; margin-top: 0; }
+code { font-size: 0.9em; } .why { overflow-wrap: anywhere; }
+@media (max-width: 44rem) { table, tbody, tr, td { display: block; } thead, td:empty { display: none; } td, td:first-child, td:nth-child(n + 3) { width: auto; padding: 0; border: 0; white-space: normal; } tr { padding: 0.35rem 0; border-bottom: 1px solid var(--line); } }
+p.verdict { font-size: 1.1rem; margin-top: 0; }
 `;
 
 const classes = { passed: 'passed', failed: 'failed', 'not measurable': 'none' } as const;
 const words = { passed: '✓ passed', failed: '✗ failed', 'not measurable': '– not measurable' } as const;
+const heads = (...names: string[]): string => names.map((name) => `<th scope="col">${name}</th>`).join('');
 const status = (value: ItemReport['status']): string => `<span class="${classes[value]}">${words[value]}</span>`;
 
 /** The whole page. */
@@ -55,7 +58,7 @@ ${Object.entries(facts)
   .join('\n')}
 </dl>
 <table>
-<thead><tr><th>Status</th><th>Category</th><th>Passed</th></tr></thead>
+<thead><tr>${heads('Status', 'Category', 'Passed')}</tr></thead>
 <tbody>
 ${report.categories
   .map(
@@ -73,7 +76,7 @@ ${report.categories.map(section).join('\n')}
 
 const section = ({ id, title, items }: CategoryReport): string => `<h2 id="${text(id)}">${text(title)}</h2>
 <table>
-<thead><tr><th>Status</th><th>Check</th><th>Measured</th><th>Target</th></tr></thead>
+<thead><tr>${heads('Status', 'Check', 'Measured', 'Target')}</tr></thead>
 <tbody>
 ${items.map(row).join('\n')}
 </tbody>
@@ -85,8 +88,10 @@ function row(item: ItemReport): string {
   const why =
     item.status === 'passed'
       ? ''
-      : `<br><span class="faint">expected: ${text(item.expected)}<br>seen: ${text(item.seen)}</span>`;
-  return `<tr><td>${status(item.status)}</td><td>${text(item.title)}${why}${
+      : `<br><span class="faint why">expected: ${text(item.expected)}<br>seen: ${text(item.seen)}${remedyOf(item)
+          .map((remedy) => `<br>what helps: ${text(remedy)}`)
+          .join('')}</span>`;
+  return `<tr id="${text(item.id)}"><td>${status(item.status)}</td><td>${text(item.title)} <code class="faint">${text(item.id)}</code>${why}${
     more === '' ? '' : `<br><span class="faint">${text(more)}</span>`
-  }</td><td>${decisive === undefined ? '' : text(figure(decisive))}</td><td>${text(decisive?.target ?? '')}</td></tr>`;
+  }</td><td>${decisive === undefined ? '' : text(named(decisive))}</td><td>${text(decisive?.target ?? '')}</td></tr>`;
 }

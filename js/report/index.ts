@@ -8,6 +8,7 @@ export { categories } from './categories.js';
 export { toHtml } from './html.js';
 export { toMarkdown } from './markdown.js';
 export { runReport, type ReportOptions } from './run.js';
+export { toText } from './text.js';
 export type {
   Category,
   CategoryReport,

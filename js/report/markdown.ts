@@ -5,10 +5,22 @@
  */
 
 import type { CategoryReport, ItemReport, Report } from './types.js';
-import { day, duration, figure, figuresOf, hasTargets, judged, marks, subjectOf, sumOf, verdictOf } from './words.js';
+import {
+  day,
+  duration,
+  figuresOf,
+  hasTargets,
+  judged,
+  marks,
+  named,
+  remedyOf,
+  subjectOf,
+  sumOf,
+  verdictOf,
+} from './words.js';
 
 /** Text in a cell of a table: no cell ends in it, and no markup begins. */
-const cell = (text: string): string => text.replaceAll(/[\\|`*<[]/g, String.raw`\$&`).replaceAll(/\s+/g, ' ');
+const cell = (text: string): string => text.replaceAll(/[\\|`*_~&<[]/g, String.raw`\$&`).replaceAll(/\s+/g, ' ');
 
 const table = (head: string[], rows: string[][]): string[] => [
   `| ${head.join(' | ')} |`,
@@ -67,14 +79,22 @@ const measured = ({ items }: CategoryReport): string[] =>
       return [
         marks[item.status],
         item.title,
-        decisive === undefined ? '' : figure(decisive),
+        decisive === undefined ? '' : named(decisive),
         decisive?.target ?? '',
         figuresOf(more),
       ];
     }),
   );
 
-function failureLines({ id, title, status, expected, seen }: ItemReport): string[] {
+function failureLines(item: ItemReport): string[] {
+  const { id, title, status, expected, seen } = item;
   if (status === 'not measurable') return ['', `➖ ${title} (\`${id}\`): not measurable: ${cell(seen)}.`];
-  return ['', `❌ **${title}** (\`${id}\`)`, '', `- expected: ${cell(expected)}`, `- seen: ${cell(seen)}`];
+  return [
+    '',
+    `❌ **${title}** (\`${id}\`)`,
+    '',
+    `- expected: ${cell(expected)}`,
+    `- seen: ${cell(seen)}`,
+    ...remedyOf(item).map((remedy) => `- what helps: ${remedy}`),
+  ];
 }

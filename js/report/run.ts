@@ -37,7 +37,7 @@ export interface ReportOptions {
   only?: readonly string[] | undefined;
   /** What the randomness is drawn from, a whole number. Default: the time of now. */
   seed?: number | undefined;
-  /** Faults to inject: default 200. */
+  /** Faults to inject, 1 or more: default 200. */
   faults?: number | undefined;
   /** How long an idle store is watched, in milliseconds: default 2,000. */
   idleMs?: number | undefined;
@@ -63,14 +63,16 @@ export interface ReportOptions {
 export async function runReport(options: ReportOptions): Promise<Report> {
   const { environment, store: subject, only, signal, onProgress } = options;
   const { seed = Date.now() % 1_000_000, faults = DEFAULT_FAULTS, idleMs = DEFAULT_IDLE_MS } = options;
-  const chosen = chooseFrom(all, only, subject !== undefined);
-  const expected = chosen.reduce((sum, { items }) => sum + items.length, 0);
   const startedAt = Date.now();
   const began = environment.now();
   const context = new ItemContext({ environment, seed, faults, idleMs, signal, subject });
   const reports: CategoryReport[] = [];
   let done = 0;
   try {
+    if (!(Number.isSafeInteger(faults) && faults > 0))
+      throw new RangeError(`faults: expected a whole number from 1 on, received ${String(faults)}`);
+    const chosen = chooseFrom(all, only, subject !== undefined);
+    const expected = chosen.reduce((sum, { items }) => sum + items.length, 0);
     const store = subject === undefined ? await factsOfScratch(environment) : factsOf(subject);
     for (const { id, title, items } of chosen) {
       const found: ItemReport[] = [];
@@ -134,11 +136,11 @@ async function runItem(item: Item, context: ItemContext, isLast: boolean): Promi
   const began = context.now();
   let finding: Finding;
   try {
-    finding = await within(ITEM_TIMEOUT_MS, item.run(context));
+    finding = await within(ITEM_TIMEOUT_MS, item.run(context), context.signal);
   } catch (error) {
     context.signal?.throwIfAborted();
     const { code, message } = failureFrom(error);
-    finding = { passed: false, expected: item.title, seen: `${code}: ${message}` };
+    finding = { passed: false, expected: 'a check that runs to its end', seen: `${code}: ${message}` };
   }
   const durationMs = context.now() - began;
   try {
@@ -153,16 +155,23 @@ async function runItem(item: Item, context: ItemContext, isLast: boolean): Promi
   return { id: item.id, title: item.title, status, expected, seen, figures, durationMs, timed: item.timed === true };
 }
 
-function within<T>(ms: number, promise: Promise<T>): Promise<T> {
+/** What a promise gives, unless the time is over or the signal aborts before. */
+async function within<T>(ms: number, promise: Promise<T>, signal?: AbortSignal): Promise<T> {
+  const settled = new AbortController();
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      reject(new Error(`not done within ${String(ms / 1_000)} seconds`));
-    }, ms);
+  const ended = new Promise<never>((_, reject) => {
+    const end = (why: string) => () => {
+      reject(new Error(why));
+    };
+    timer = setTimeout(end(`not done within ${String(ms / 1_000)} seconds`), ms);
+    signal?.addEventListener('abort', end('aborted'), { signal: settled.signal });
   });
-  return Promise.race([promise, late]).finally(() => {
+  try {
+    return await Promise.race([promise, ended]);
+  } finally {
     clearTimeout(timer);
-  });
+    settled.abort();
+  }
 }
 
 function statusOf(items: readonly ItemReport[]): Status {

@@ -35,9 +35,25 @@ export function sumOf({ items }: CategoryReport): string {
   return `${String(passed)}/${String(measured)}`;
 }
 
+/** What a person can do where a check failed on a store of theirs, by its id. */
+const remedies: Record<string, string> = {
+  'health.fragmentation':
+    'store.maintain({ vacuum: true }), or `chatstore maintain FILE --vacuum`, gives free pages back',
+  'health.verify': 'a backup; or ChatStore.salvage, which copies what can be read into a new store',
+};
+
+/** None, or one. */
+export function remedyOf({ id, status }: ItemReport): string[] {
+  const remedy = status === 'failed' ? remedies[id] : undefined;
+  return remedy === undefined ? [] : [remedy];
+}
+
+/** A figure with its name: what of many times it is. */
+export const named = (one: Figure): string => `${one.name} ${figure(one)}`;
+
 /** Figures in a table cell: those with a target first, since they decide. */
 export const figuresOf = ({ figures }: ItemReport): string =>
-  figures.map((one) => `${one.name} ${figure(one)}${one.target === undefined ? '' : ` (${one.target})`}`).join(', ');
+  figures.map((one) => `${named(one)}${one.target === undefined ? '' : ` (${one.target})`}`).join(', ');
 
 /** The benchmarks have a table of their own: one figure each, beside its target. */
 export const hasTargets = ({ items }: CategoryReport): boolean =>

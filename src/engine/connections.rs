@@ -17,7 +17,7 @@ use super::options::{Durability, Info};
 use crate::error::{Code, Error, Result};
 use crate::store::schema::{self, Found};
 use crate::store::{query, value};
-use crate::vfs::{Connection, OpenMode, Storage, SystemOs, Vfs, read_at_most};
+use crate::vfs::{Connection, OpenMode, Storage, SystemOs, Vfs, VfsOptions, read_at_most};
 
 const WRITER_CACHE_KIB: u32 = 8 << 10;
 const READER_CACHE_KIB: u32 = 16 << 10;
@@ -37,7 +37,7 @@ pub(super) struct File {
     pub(super) found_modified_ms: Option<i64>,
     /// The change counter that it had then, where it had no log.
     pub(super) found_counter: Option<u32>,
-    pub(super) refuses_foreign_changes: bool,
+    pub(super) read_only: bool,
     pub(super) changes: Changes,
     read_deadline: ReadDeadline,
 }
@@ -55,11 +55,15 @@ impl File {
         storage: impl Storage,
         path: &str,
         durability: Durability,
-        refuses_foreign_changes: bool,
+        read_only: bool,
     ) -> Result<Self> {
-        let found_counter = inspect(&storage, path)?;
+        let found_counter = inspect(&storage, path, read_only)?;
         let storage: Rc<dyn Storage> = Rc::new(storage);
-        let vfs = Vfs::register(Rc::clone(&storage)).map_err(|error| {
+        let options = VfsOptions {
+            read_only,
+            ..VfsOptions::default()
+        };
+        let vfs = Vfs::register_with(Rc::clone(&storage), options).map_err(|error| {
             Error::new(
                 Code::Internal,
                 format!("the VFS was not registered: {error}"),
@@ -76,7 +80,7 @@ impl File {
             durability,
             found_modified_ms,
             found_counter,
-            refuses_foreign_changes,
+            read_only,
             changes: Changes::default(),
             read_deadline: ReadDeadline::default(),
         })
@@ -318,7 +322,7 @@ impl ReadDeadline {
 
 /// Judges what lies at the path before SQLite touches it. Gives its change counter where it is a file
 /// without any log.
-fn inspect(storage: &impl Storage, path: &str) -> Result<Option<u32>> {
+fn inspect(storage: &impl Storage, path: &str, read_only: bool) -> Result<Option<u32>> {
     let failed = |error: rsqlite_vfs::VfsError| {
         let code = match error.code() {
             VfsErrorCode::Busy => Code::StoreLocked,
@@ -351,6 +355,12 @@ fn inspect(storage: &impl Storage, path: &str) -> Result<Option<u32>> {
     let mut header = vec![0; schema::header_bytes()];
     let (_, read) = size_bytes(&path, &mut header).map_err(failed)?;
     let found = schema::judge_header(&header[..read], &path)?;
+    if found == Found::Nothing && read_only {
+        let told = format!(
+            "there is no store at {path}, and one that is opened for reading only is not made"
+        );
+        return Err(Error::new(Code::NotFound, told).with("path", path));
+    }
     let (wal_bytes, _) = size_bytes(&format!("{path}-wal"), &mut []).map_err(failed)?;
     if found == Found::Nothing && wal_bytes > 0 {
         // SQLite would delete the log of a file that has no pages.

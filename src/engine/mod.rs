@@ -150,9 +150,9 @@ impl<C: Collect> Engine<C> {
             retries,
             purge_trash_after_ms,
             clients_may_return,
-            refuses_foreign_changes,
+            read_only,
         } = options.into();
-        let file = File::new(storage, path, durability, refuses_foreign_changes)?;
+        let file = File::new(storage, path, durability, read_only)?;
         // Until its seal was looked at, a page that does not match may be a stranger's.
         file.set_policy(false);
         let opened = file.connect().and_then(|connections| {
@@ -353,10 +353,11 @@ impl<C: Collect> Engine<C> {
         self.scopes.snapshots.clear();
         self.pool.clear();
         let sealed_ms = self.seal_if_anything_was_written();
+        let keeps_log = self.never_writes();
         let Some(connections) = self.connections.take() else {
             return Ok(());
         };
-        if self.refuses_writes.is_some() {
+        if keeps_log {
             connections.keep_log();
             return Ok(());
         }

@@ -69,9 +69,9 @@ pub struct Options {
     /// Clients of a former owner may still be there and connect again: replies that they stream are
     /// theirs for some seconds. Otherwise whoever is not connected is gone.
     pub clients_may_return: bool,
-    /// A page that another program may have written is damage. Otherwise it is taken in where the file is
-    /// sound: the two look the same.
-    pub refuses_foreign_changes: bool,
+    /// Nothing of the file is changed, by no call and by nothing that is done by itself. A page that another
+    /// program may have written is an error then, since it cannot be taken in.
+    pub read_only: bool,
 }
 
 impl Default for Options {
@@ -82,7 +82,7 @@ impl Default for Options {
             retries: 3,
             purge_trash_after_ms: None,
             clients_may_return: false,
-            refuses_foreign_changes: false,
+            read_only: false,
         }
     }
 }

@@ -6,7 +6,7 @@
 //! been written by nobody else: a page that does not match is an error. So has a copy whose change
 //! counter is the one that it was given, wherever it went since. Without either, the first page that
 //! does not match has the whole file checked; where it is sound, all its pages are sealed again, unless
-//! the caller said that no other program writes to it.
+//! it is open for reading only.
 
 use super::Engine;
 use super::call::{Collect, Event};
@@ -27,7 +27,7 @@ impl File {
             None => true,
             Some(modified_ms) => sealed_ms == Some(modified_ms),
         };
-        let is_trusted = is_whole || is_as_copied || self.refuses_foreign_changes;
+        let is_trusted = is_whole || is_as_copied || self.read_only;
         self.set_policy(is_trusted);
         Ok(is_trusted)
     }
@@ -47,7 +47,7 @@ impl File {
         let damaged = self.vfs.damaged_pages(&self.path).ok()?;
         let page = damaged.pages.first()?;
         let path = &self.path;
-        let why = if self.refuses_foreign_changes {
+        let why = if self.read_only {
             "it is damaged, or another program wrote it"
         } else {
             "the file is not sound"
@@ -146,12 +146,10 @@ impl<C: Collect> Engine<C> {
         }
     }
 
-    /// As [`seal`](Self::seal), before closing: a file that was only read keeps its own, and one that
-    /// other programs may have written to gets none without being asked.
+    /// As [`seal`](Self::seal), before closing: a file that was only read keeps its own.
     pub(super) fn seal_if_anything_was_written(&mut self) -> Option<i64> {
         let log = self.connections.as_ref()?.log_frames();
-        let is_sealed =
-            self.file.refuses_foreign_changes || self.file.is_sealed(self.connections.as_ref()?);
+        let is_sealed = self.file.is_sealed(self.connections.as_ref()?);
         if matches!(log, Ok((0, _))) && is_sealed {
             return None;
         }
@@ -160,7 +158,8 @@ impl<C: Collect> Engine<C> {
 
     /// Writes a new seal, to be kept once the log is in the file.
     pub(super) fn seal(&mut self) -> Option<i64> {
-        if !self.is_trusted || self.refuses_writes.is_some() || !self.file.has_times() {
+        let can_write = self.refuses_writes.is_none() && !self.file.read_only;
+        if !self.is_trusted || !can_write || !self.file.has_times() {
             return None;
         }
         let sealed_ms = self.file.vfs.now_ms();

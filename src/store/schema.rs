@@ -86,7 +86,8 @@ fn not_a_store(path: &str, why: &str) -> Error {
     .with("path", path)
 }
 
-/// Makes an empty file into a store, or checks and migrates one that is there. Leaves it in WAL mode.
+/// Makes an empty file into a store, or checks and migrates one that is there. Leaves it in WAL mode, where it
+/// can be written to.
 ///
 /// # Errors
 /// As [`judge_header`], and what reading and writing the file can fail with.
@@ -101,6 +102,9 @@ pub fn prepare(connection: &Connection, path: &str) -> Result<()> {
         judge_versions(application_id, schema_version(connection)?, path)?;
     }
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, false)?;
+    if connection.is_readonly("main")? {
+        return Ok(());
+    }
     let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
     if mode != "wal" {
         return Err(Error::new(

@@ -143,7 +143,13 @@ impl Instance {
             read_only: false,
             main_database: options.kind() == Some(FileKind::MainDb),
         };
-        let denied = match self.storage.open(path, writable) {
+        let opened = if self.options.read_only && self.storage.exists(path)? {
+            let told = format!("{path} is open for reading only");
+            Err(VfsError::new(VfsErrorCode::ReadOnly, told.into()))
+        } else {
+            self.storage.open(path, writable)
+        };
+        let denied = match opened {
             Ok(raw) => return Ok((raw, false)),
             Err(error) if error.code() == VfsErrorCode::ReadOnly && !options.exclusive() => error,
             Err(error) => return Err(error),

@@ -113,7 +113,7 @@ pub(crate) use self::os::monotonic_ms;
 pub(crate) use self::storage::read_at_most;
 pub use self::storage::{OpenMode, RawFile, Storage};
 
-/// What a [`Vfs`] does beyond passing calls on. All of it, unless said otherwise.
+/// What a [`Vfs`] does beyond passing calls on. All of it, unless said otherwise, but for `read_only`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VfsOptions {
     /// Write the frames of a transaction to the WAL at once, when it commits.
@@ -124,6 +124,8 @@ pub struct VfsOptions {
     /// Stamp and verify the pages of databases that reserve 8 bytes for it. Without
     /// it, pages that are written do not match their checksums any more.
     pub checksums: bool,
+    /// Open files that are there for reading only, as where writing is denied.
+    pub read_only: bool,
 }
 
 impl Default for VfsOptions {
@@ -132,6 +134,7 @@ impl Default for VfsOptions {
             wal_buffer: true,
             wal_preallocation: true,
             checksums: true,
+            read_only: false,
         }
     }
 }

@@ -2,38 +2,25 @@
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 /* oxlint-disable no-await-in-loop -- one run after the other */
 import assert from 'node:assert/strict';
-import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
+import { program, run, runBeside } from './cli.mjs';
 import { filled, ids } from './stores.mjs';
 import { root, temporaryFolder } from './support.mjs';
 
-const program = join(root, 'dist/cli.js');
 const names = ['verify-report', 'stats', 'verify', 'backup', 'restore', 'maintain', 'query', 'list', 'show', 'search'];
-
-/** Runs the program, and gives what it wrote and ended with. */
-function run(args, { cwd = root, input } = {}) {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [program, ...args], {
-    cwd,
-    input,
-    maxBuffer: 1 << 28,
-  });
-  return { code: status, out: stdout.toString('utf8'), bytes: stdout, errors: stderr.toString('utf8') };
-}
-
-/** The same without holding up this process, which may have the store open. */
-function runBeside(args) {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, [program, ...args], { cwd: root });
-    let out = '';
-    let errors = '';
-    child.stdout.on('data', (text) => (out += text));
-    child.stderr.on('data', (text) => (errors += text));
-    child.on('close', (code) => resolve({ code, out, errors }));
-  });
-}
 
 /** A closed store with some messages. */
 async function store(messages = 30) {
@@ -179,20 +166,6 @@ test('list, show, search, query and stats tell what is there, to people and to p
   assert.equal(JSON.parse(run(['stats', path, '--json']).out).rows.messages, 30);
 });
 
-test('what is stored does nothing to the terminal that shows it', async () => {
-  const path = await store();
-  const opened = await ChatStore.open(path);
-  await opened.messages.add({ sessionId: 's', role: 'user', content: 'red \u001B[31m\u009B31m bell \u0007\rover' });
-  await opened.close();
-  for (const args of [
-    ['show', path, 's'],
-    ['search', path, 'bell'],
-    ['query', path, 'SELECT text FROM messages'],
-  ]) {
-    assert.doesNotMatch(run(args).out, /[\u0000-\u0009\u000B-\u001F\u007F-\u009F]/); // oxlint-disable-line no-control-regex -- those are meant
-  }
-});
-
 test('verify says what is wrong, and ends with 1 where anything is', async () => {
   const path = await store(500);
   const sound = run(['verify', path, '--json']);
@@ -258,23 +231,13 @@ test('a store that another process has open is reached there', async () => {
   await opened.close();
 });
 
-test('a reader that goes away ends it quietly', async () => {
-  const path = await store(5_000);
-  const child = spawn(process.execPath, [program, 'show', path, 's'], { stdio: ['ignore', 'pipe', 'pipe'] });
-  let errors = '';
-  child.stderr.on('data', (text) => (errors += text));
-  child.stdout.once('data', () => child.stdout.destroy());
-  const code = await new Promise((resolve) => child.once('close', resolve));
-  assert.deepEqual([code, errors], [0, '']);
-  assert.equal(existsSync(`${path}.lock`), false, 'the store was closed');
-});
-
 test('verify-report writes what it found where it is told to, and its exit code says whether all is well', async () => {
   const folder = temporaryFolder();
   const [page, data] = [join(folder, 'r.html'), join(folder, 'r.json')];
   const outputs = ['--output', page, '--output', data];
   const good = run(['verify-report', '--only', 'schema', '--seed', '5', ...outputs]);
-  assert.deepEqual([good.code, good.out, good.errors], [0, '', '']);
+  assert.deepEqual([good.code, good.errors], [0, '']);
+  assert.match(good.out, /^Passed: (\d+) of \1 checks passed\.\n$/);
   assert.match(readFileSync(page, 'utf8'), /^<!doctype html>/);
   const report = JSON.parse(readFileSync(data, 'utf8'));
   assert.deepEqual([report.format, report.formatVersion, report.passed, report.seed], ['chatstore-report', 1, true, 5]);
@@ -289,4 +252,179 @@ test('verify-report writes what it found where it is told to, and its exit code 
   const bad = run(['verify-report', '--store', path]);
   assert.equal(bad.code, 1, bad.errors);
   assert.match(bad.out, /expected: .*\n- seen: /);
+});
+
+test('what the program is bundled with ships with its licence', () => {
+  const notices = readFileSync(join(root, 'dist/THIRD-PARTY-LICENSES.txt'), 'utf8');
+  // The bundler writes where each piece comes from.
+  const pieces = readFileSync(program, 'utf8').matchAll(/^\/\/ (node_modules\/.+)$/gm);
+  const packages = new Set(Array.from(pieces, ([, path]) => path.split('node_modules/').at(-1).split('/')[0]));
+  assert.ok(packages.has('string-width'));
+  for (const name of packages)
+    assert.match(notices, new RegExp(`^${name} \\d+\\.\\d+\\.\\d+ \\(MIT\\)\\n\\nMIT License`, 'm'));
+});
+
+test('an empty file is no store, and stays as it is', () => {
+  const folder = temporaryFolder();
+  const path = join(folder, 'empty.sqlite');
+  writeFileSync(path, '');
+  for (const [name, ...more] of [
+    ['stats'],
+    ['verify'],
+    ['list'],
+    ['show', 's'],
+    ['search', 'x'],
+    ['query', 'SELECT 1'],
+    ['backup', join(folder, 'copy.sqlite')],
+    ['maintain'],
+    ['verify-report'],
+  ]) {
+    const { code, out, errors } = run(name === 'verify-report' ? [name, '--store', path] : [name, path, ...more]);
+    assert.deepEqual([code, out, errors], [3, '', `chatstore: ${path} is empty: there is no store in it\n`], name);
+    assert.deepEqual([readdirSync(folder), statSync(path).size], [['empty.sqlite'], 0], name);
+  }
+});
+
+test('options that contradict each other, and numbers that are too small, end with 2', async () => {
+  const path = await store();
+  for (const args of [
+    ['query', path, 'SELECT 1', '--json', '--jsonl'],
+    ['query', path, 'SELECT 1', '--timeout', '0'],
+    ['query', path, 'SELECT 1', '--limit', '0'],
+    ['maintain', path, '--vacuum', '--full'],
+    ['show', path, 's', '--limit', '0'],
+    ['search', path, 'x', '--limit', '0'],
+    ['verify-report', '--format', 'toString'],
+    ['verify-report', '--json', '--format', 'html'],
+    ['verify-report', '--only', 'recovery', '--faults', '0'],
+    ['verify-report', '--only', 'nonsense', '--output', join(temporaryFolder(), 'r.md')],
+    ['verify-report', '--store', path, '--only', 'pool'],
+  ]) {
+    const { code, out, errors } = run(args);
+    assert.deepEqual([code, out], [2, ''], `${args.join(' ')}: ${errors}`);
+    assert.match(errors, /^chatstore: .+\nSee: chatstore \S+ --help\n$/);
+    assert.doesNotMatch(errors, /1000/);
+  }
+});
+
+test('query gives as many rows as are asked for, and each column once', async () => {
+  const path = await store();
+  const query = (...args) => {
+    const { code, out, errors } = run(['query', path, ...args, '--json']);
+    assert.equal(code, 0, errors);
+    return { rows: JSON.parse(out), errors };
+  };
+  assert.deepEqual(
+    query('SELECT seq FROM messages ORDER BY seq DESC', '--limit', '3').rows.map(({ seq }) => seq),
+    [30, 29, 28],
+  );
+  const counting = 'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n';
+  assert.equal(query(`${counting}) SELECT i FROM n`, '--limit', '5').rows.length, 5);
+  assert.equal(query('EXPLAIN SELECT * FROM messages', '--limit', '2').rows.length, 2);
+  assert.equal(query('PRAGMA table_info(messages)', '--limit', '2').rows.length, 2);
+  assert.deepEqual(query('VALUES (1), (2), (3);', '--limit', '2').rows, [{ column1: 1 }, { column1: 2 }]);
+  const many = query(`${counting} WHERE i < 10001) SELECT i FROM n`);
+  assert.deepEqual([many.rows.length, many.errors], [10_000, 'only the first 10000 rows: --limit gives more\n']);
+  for (const end of ['', ';', ' ; -- a comment', '; /* one; */ -- another\n ;', ' -- a comment']) {
+    assert.deepEqual(query(`SELECT 1 AS a, 2 AS a, 3 AS b${end}`).rows, [{ a: 1, 'a:1': 2, b: 3 }], end);
+  }
+  assert.deepEqual(query("SELECT ';--' AS a").rows, [{ a: ';--' }]);
+  const wrong = run(['query', path, 'SELECT nothing FROM messages']);
+  assert.match(wrong.errors, /^chatstore: INVALID_SQL: .*nothing.*\n$/);
+  assert.doesNotMatch(wrong.errors, /LIMIT/);
+  assert.match(run(['query', path, 'DELETE FROM messages']).errors, /QUERY_NOT_ALLOWED/);
+});
+
+test('what cannot be opened for its damage is not sound, and ends with 1', async () => {
+  const path = await store(500);
+  truncateSync(path, 3 * 4096);
+  const text = run(['verify', path]);
+  assert.deepEqual([text.code, text.errors], [1, '']);
+  assert.match(text.out, /^NOT sound: it cannot be read: CORRUPT: /);
+  const json = run(['verify', path, '--json']);
+  assert.deepEqual([json.code, JSON.parse(json.out).ok], [1, false]);
+  assert.match(JSON.parse(json.out).damage, /^CORRUPT: /);
+  const report = run(['verify-report', '--store', path]);
+  assert.deepEqual([report.code, report.out], [1, '']);
+  assert.match(report.errors, /^chatstore: failed: .* is NOT sound, and no report can be made of it: CORRUPT: .*\n$/);
+
+  const none = await store();
+  const file = openSync(none, 'r+');
+  writeSync(file, Buffer.alloc(100), 0, 100, 0);
+  closeSync(file);
+  for (const args of [
+    ['verify', none],
+    ['verify-report', '--store', none],
+  ]) {
+    const { code, errors } = run(args);
+    assert.deepEqual([code, errors.startsWith('chatstore: NOT_A_STORE: ')], [3, true], errors);
+  }
+});
+
+test('restore names the file that is at fault', async () => {
+  const folder = temporaryFolder();
+  const [source, zero, exists] = [await store(), join(folder, 'zero'), join(folder, 'exists.sqlite')];
+  writeFileSync(zero, '');
+  writeFileSync(join(folder, 'file'), '');
+  assert.equal(run(['restore', exists, source]).code, 0);
+  const incoming = run(['restore', exists, zero, '--force']);
+  assert.deepEqual([incoming.code, incoming.errors], [3, `chatstore: NOT_A_STORE: ${zero} is empty\n`]);
+  const made = run(['restore', join(folder, 'made.sqlite'), zero]);
+  assert.deepEqual([made.code, made.errors], [3, `chatstore: NOT_A_STORE: ${zero} is empty\n`]);
+  const piped = run(['restore', join(folder, 'made.sqlite'), '-'], { input: 'no store'.repeat(100) });
+  assert.match(piped.errors, /^chatstore: NOT_A_STORE: standard input /);
+  const absent = run(['restore', join(folder, 'none', 'made.sqlite'), source]);
+  assert.deepEqual([absent.code, absent.errors], [3, `chatstore: there is no folder ${join(folder, 'none')}\n`]);
+  const inFile = run(['restore', join(folder, 'file', 'made.sqlite'), source]);
+  assert.deepEqual([inFile.code, inFile.errors], [3, `chatstore: there is no folder ${join(folder, 'file')}\n`]);
+  // A name that no file system takes, with what goes before it while the store is not whole.
+  const target = join(folder, `${'a'.repeat(240)}.sqlite`);
+  const refused = run(['restore', target, source]);
+  assert.equal(refused.code, 3);
+  assert.ok(refused.errors.includes(target) && !refused.errors.includes(source), refused.errors);
+  assert.ok(!refused.errors.includes('partial'), refused.errors);
+});
+
+test('what an ordinary run says to people is worth reading', async () => {
+  const path = await store(20_000);
+  // Slow for any store, and no concern of whoever asked for it.
+  const slow =
+    'WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) SELECT max(i) FROM n';
+  assert.equal(run(['query', path, slow]).errors, '');
+  assert.equal(run(['verify', path]).errors, '');
+  assert.match(
+    run(['maintain', path, '--full']).errors,
+    /^the whole store is written anew: everybody else .* waits .*\n$/,
+  );
+  assert.equal(run(['maintain', path]).errors, '');
+});
+
+test('where a report cannot be written is told before it is made', () => {
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'kept.md'), 'as it was');
+  for (const file of [join(folder, 'none', 'r.md'), folder, join(folder, 'kept.md', 'r.md')]) {
+    const { code, errors } = run([
+      'verify-report',
+      '--only',
+      'schema',
+      '--output',
+      join(folder, 'new.md'),
+      '--output',
+      file,
+    ]);
+    assert.deepEqual([code, errors.split('\n').length], [3, 2], errors);
+    assert.ok(errors.startsWith(`chatstore: ${file} cannot be written: `), errors);
+  }
+  assert.deepEqual(readdirSync(folder), ['kept.md']);
+  assert.equal(readFileSync(join(folder, 'kept.md'), 'utf8'), 'as it was');
+});
+
+test('a problem is told in words with one space between them', async () => {
+  const path = await store(500);
+  const bytes = readFileSync(path);
+  const at = Math.floor(bytes.indexOf('message 250 ') / 4096) * 4096;
+  writeFileSync(path, bytes.fill(0, at, at + 4096));
+  const { code, out } = run(['verify', path]);
+  assert.equal(code, 1);
+  for (const line of out.trim().split('\n')) assert.doesNotMatch(line, / {2}| :/);
 });

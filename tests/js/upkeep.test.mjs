@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { ChatStore } from 'chatstore';
 import { filled, ids } from './stores.mjs';
-import { rejection, startPeer, temporaryFolder } from './support.mjs';
+import { rejection, runModule, startPeer, temporaryFolder } from './support.mjs';
 
 test('a backup is the state of its beginning while writes go on, and opens anywhere', async () => {
   const folder = temporaryFolder();
@@ -192,14 +192,92 @@ test('a check of a file that another program has changed names its pages, and ch
   assert.ok(readFileSync(path).equals(before));
 });
 
-test('who wants no changes of other programs gets an error for them, and the file stays as it is', async () => {
+test('what is opened for reading only stays as it is, whatever lies in it', async () => {
+  const folder = temporaryFolder();
+  const [path, copy] = ['a.chat', 'copy.chat'].map((name) => join(folder, name));
+  const made = await filled(path);
+  // For reading only a search finds what is in the index already.
+  await made.search('message');
+  await made.backup({ path: copy });
+  await made.close();
+  for (const file of [path, copy]) {
+    const before = [readFileSync(file), statSync(file).mtimeMs];
+    const store = await ChatStore.open(file, { readOnly: true });
+    assert.equal((await ids(store)).length, 500);
+    assert.equal((await store.search('message')).items.length > 0, true);
+    assert.equal((await store.verify()).ok, true);
+    assert.equal((await rejection(store.sessions.create({ id: 'new' }))).code, 'READ_ONLY');
+    assert.equal((await rejection(store.maintain())).code, 'READ_ONLY');
+    await store.close();
+    assert.deepEqual([readFileSync(file), statSync(file).mtimeMs], before);
+  }
+  assert.deepEqual(readdirSync(folder).toSorted(), ['a.chat', 'copy.chat']);
+  const error = await rejection(ChatStore.open(join(folder, 'none.chat'), { readOnly: true }));
+  assert.equal(error.code, 'NOT_FOUND');
+  assert.equal(existsSync(join(folder, 'none.chat')), false);
+});
+
+test('a process that comes while the file is open for reading only waits, and writes when it is closed', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  await (await filled(path)).close();
+  const reading = await ChatStore.open(path, { readOnly: true });
+  let opens = () => undefined;
+  const opening = new Promise((resolve) => (opens = resolve));
+  const peer = await startPeer({ on_told: opens });
+  const writes = peer.run(
+    `
+    tell('opening');
+    const store = await ChatStore.open(args.path);
+    await store.messages.add({ sessionId: 's', role: 'user', content: 'new' });
+    const { role } = store.info;
+    await store.close();
+    return role;
+    `,
+    { path },
+  );
+  let isDone = false;
+  const done = writes.then((role) => {
+    isDone = true;
+    return role;
+  });
+  await opening;
+  for (let times = 0; times < 20; times++) assert.equal((await ids(reading)).length, 500);
+  assert.equal(isDone, false);
+  await reading.close();
+  assert.equal(await done, 'owner');
+  await peer.kill();
+});
+
+test('what a killed process has left is read for reading only, and stays as it is', async () => {
+  const path = join(temporaryFolder(), 'a.chat');
+  const source = `
+    import { ChatStore } from 'chatstore';
+    const store = await ChatStore.open(process.argv[1]);
+    await store.sessions.create({ id: 's' });
+    await store.messages.add({ sessionId: 's', role: 'user', content: 'in the log' });
+    process.kill(process.pid, 'SIGKILL');
+  `;
+  await runModule(source, path);
+  const files = [path, `${path}-wal`];
+  const before = files.map((file) => readFileSync(file));
+  const store = await ChatStore.open(path, { readOnly: true });
+  assert.equal((await store.messages.list({ sessionId: 's' })).items[0].content, 'in the log');
+  assert.equal((await store.verify()).ok, true);
+  await store.close();
+  assert.deepEqual(
+    files.map((file) => readFileSync(file)),
+    before,
+  );
+});
+
+test('changes of another program are an error where nothing is to be changed', async () => {
   const path = join(temporaryFolder(), 'a.chat');
   await (await filled(path)).close();
   execFileSync('sqlite3', [path, "UPDATE messages SET metadata = '{}' WHERE id LIKE 'm1%'"]);
   const before = readFileSync(path);
   const read = async () => {
     // It may have to read such a page to open the file.
-    const store = await ChatStore.open(path, { foreignChanges: 'refuse' });
+    const store = await ChatStore.open(path, { readOnly: true });
     try {
       await ids(store);
     } finally {

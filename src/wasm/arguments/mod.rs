@@ -33,7 +33,7 @@ pub(super) fn options(options: JsValue) -> Result<Options> {
         purge_trash_after_ms: Option<f64>,
         #[serde(default)]
         clients_may_return: bool,
-        foreign_changes: Option<String>,
+        read_only: Option<bool>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -56,7 +56,7 @@ pub(super) fn options(options: JsValue) -> Result<Options> {
     }
     options.purge_trash_after_ms = fields.purge_trash_after_ms;
     options.clients_may_return = fields.clients_may_return;
-    options.refuses_foreign_changes = fields.foreign_changes.as_deref() == Some("refuse");
+    options.read_only = fields.read_only.unwrap_or(false);
     options.retries = fields.retries.unwrap_or(options.retries);
     Ok(options)
 }
