@@ -38,6 +38,8 @@ export interface Stats {
   pool: {
     min: number;
     max: number;
+    /** How long one above `min` stays open unused, in milliseconds. */
+    idleTimeoutMs: number;
     /** Open now: `inUse` and `idle`. */
     size: number;
     inUse: number;
@@ -86,8 +88,11 @@ export interface Stats {
   };
   /** What reached the files. */
   storage: { reads: number; readBytes: number; writes: number; writtenBytes: number; flushes: number };
-  /** Of this handle: calls that it sent again, and times that it found a new owner or way, after the first. */
-  link: { resent: number; reconnects: number };
+  /**
+   * Of this handle: how often it sends a call again at most, calls that it did send again, and times that it found a
+   * new owner or way, after the first.
+   */
+  link: { retries: number; resent: number; reconnects: number };
   /** What the browser gives this origin and what of it is used, now; null elsewhere. */
   room: { quotaBytes: number; usageBytes: number } | null;
   /** The slowest calls that took `slowQueryMs` or more, the slowest first, 20 at most. */

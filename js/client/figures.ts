@@ -48,6 +48,7 @@ export async function stats(
     pool: {
       min: one('poolMin'),
       max: one('poolMax'),
+      idleTimeoutMs: one('poolIdleTimeoutMs'),
       size: one('poolInUse') + one('poolIdle'),
       inUse: one('poolInUse'),
       idle: one('poolIdle'),

@@ -94,7 +94,7 @@ export class Link implements ConnectionEvents {
 
   /** What this client had to do again. */
   get figures(): Stats['link'] {
-    return { resent: this.#resent, reconnects: Math.max(0, this.#connections - 1) };
+    return { retries: this.retries, resent: this.#resent, reconnects: Math.max(0, this.#connections - 1) };
   }
 
   /** Runs a call of the store. */

@@ -4,10 +4,11 @@
  * Holds: the names of figures. Must not know: what they should be.
  */
 
-import type { Stats } from '../client/types.js';
+import type { DeepStats, Stats } from '../client/types.js';
 import { failureOf } from './findings.js';
 import type { Store } from './types.js';
-import { count } from './work.js';
+
+export const MIB = 1024 * 1024;
 
 export const poolOf = async (store: Store): Promise<Stats['pool']> => (await store.stats()).pool;
 
@@ -28,14 +29,15 @@ export const diskOperations = async (store: Store): Promise<number> => {
   return reads + writes + flushes;
 };
 
-/**
- * Of all leaf pages that have one before them in the order of their table or index, the share that does not lie
- * directly behind it in the file, in percent.
- */
-export const outOfOrder = (store: Store): Promise<number> =>
-  count(
-    store,
-    `SELECT 100.0 * total(pageno <> before + 1) / max(count(before), 1) FROM (
-      SELECT pageno, lag(pageno) OVER (PARTITION BY name ORDER BY path) AS before FROM dbstat WHERE pagetype = 'leaf'
-    ) WHERE before IS NOT NULL`,
-  );
+/** What `stats` reads out of the file itself. */
+export async function deepOf(store: Store): Promise<DeepStats> {
+  const { deep } = await store.stats({ deep: true });
+  if (deep === null) throw new Error('the figures that were asked for are not there');
+  return deep;
+}
+
+/** What SQLite holds in memory, and the whole memory of the core, in MiB. */
+export async function memoryOf(store: Store): Promise<{ sqlite: number; core: number }> {
+  const { sqliteBytes, wasmBytes } = (await store.stats()).memory;
+  return { sqlite: sqliteBytes / MIB, core: wasmBytes / MIB };
+}

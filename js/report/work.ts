@@ -86,37 +86,48 @@ export async function integrity(view: Pick<ReadApi, 'query'>): Promise<string> {
   return rows.map((row) => String(row['integrity_check'])).join('; ');
 }
 
-/** Opens so many snapshots and keeps them, until `release` is called; that resolves when all have ended. */
-export async function holdSnapshots(store: Store, howMany: number): Promise<{ release: () => Promise<void> }> {
+/** Snapshots that stay open until `release` is called; that resolves when all have ended. */
+export interface HeldSnapshots {
+  /** Those that were opened. */
+  views: ReadApi[];
+  /** Why the others were not, by code. */
+  refused: string[];
+  release: () => Promise<void>;
+}
+
+/** Opens so many snapshots, or as many as can be had, and keeps them. */
+export async function holdSnapshots(store: Store, howMany: number): Promise<HeldSnapshots> {
   let letGo!: () => void;
   const held = new Promise<void>((resolve) => {
     letGo = resolve;
   });
-  const runs: Promise<void>[] = [];
-  const opened = repeat(
+  const views: ReadApi[] = [];
+  const refused: string[] = [];
+  const runs: Promise<unknown>[] = [];
+  const settled = repeat(
     howMany,
     () =>
-      new Promise<void>((resolve, reject) => {
+      new Promise<void>((resolve) => {
         const run = store.snapshot(async (view) => {
+          // A snapshot begins with its first read.
           await view.sessions.list({ limit: 1 });
+          views.push(view);
           resolve();
           await held;
         });
-        run.catch(reject);
-        runs.push(run);
+        const noted = run.catch((error: unknown) => {
+          refused.push(failureFrom(error).code);
+          resolve();
+        });
+        runs.push(noted);
       }),
   );
+  await Promise.all(settled);
   const release = async (): Promise<void> => {
     letGo();
-    await Promise.allSettled(runs);
+    await Promise.all(runs);
   };
-  try {
-    await Promise.all(opened);
-  } catch (error) {
-    await release();
-    throw error;
-  }
-  return { release };
+  return { views, refused, release };
 }
 
 /** What writers have done so far. */

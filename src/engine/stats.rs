@@ -79,6 +79,7 @@ impl<C: Collect> Engine<C> {
             ("freePages", pages("PRAGMA freelist_count")),
             ("poolMin", whole(options.min)),
             ("poolMax", whole(options.max)),
+            ("poolIdleTimeoutMs", options.idle_timeout_ms as i64),
             ("poolInUse", whole(pool.in_use)),
             ("poolIdle", whole(pool.idle)),
             ("poolMaxInUse", whole(pool.max_in_use)),

@@ -81,6 +81,10 @@ function lying(nth, answer) {
 const pooled = (more) => ({ options: (given) => ({ ...given, pool: { ...given.pool, ...more } }) });
 /** Figures of `stats`, changed. */
 const figures = (change) => ({ verbs: { stats: changed((stats) => change(stats)) } });
+const statements = (change) =>
+  figures((stats) =>
+    stats.deep === null ? stats : { ...stats, deep: { ...stats.deep, statements: change(stats.deep.statements) } },
+  );
 const never_reused = figures((stats) => ({ ...stats, pool: { ...stats.pool, created: stats.pool.checkouts } }));
 /** All or none: only the first ten, in truth. */
 const by_half = (call, [messages]) => call(messages).catch(() => call(messages.slice(0, 1)));
@@ -106,25 +110,53 @@ const growing = (name) => {
   let leaked = 0;
   return figures((stats) => ({ ...stats, memory: { ...stats.memory, [name]: stats.memory[name] + (leaked += 1e6) } }));
 };
+/** Snapshots that wait for each other: the more are open, the longer each takes. */
+function crowded() {
+  let open = 0;
+  return {
+    snapshot: async (call, args) => {
+      open++;
+      await new Promise((resolve) => setTimeout(resolve, open ** 2 * 2));
+      return call(...args).finally(() => open--);
+    },
+  };
+}
 let ticks = 0;
 let clock = 0;
 let reads = 0;
+const other_tables = [
+  'message_streams',
+  'message_deltas',
+  'blobs',
+  'attachments',
+  'operations',
+  'search_pending',
+  'search_stale',
+  'store_meta',
+].map((table) => `schema.${table}`);
 const of_part = (part) => ['messages', 'sessions', 'bots'].map((table) => `schema.${table}.${part}`);
 
 /**
  * How each check is made to fail: what is broken, in which calls, and what of the environment.
  *
- * @type {{ ids: string[], verbs?: any, options?: any, environment?: any, scratch?: any, after_reopening?: boolean }[]}
+ * `throws` names checks whose red is the error of a call that was to succeed; all others go red by what they compare.
+ *
+ * @type {{ ids: string[], throws?: string[], verbs?: any, options?: any, environment?: any, scratch?: any, after_reopening?: boolean }[]}
  */
 const sabotages = [
   {
-    ids: by_clock.filter((id) => !['resources.cpu', 'persistence.large-read'].includes(id)),
-    environment: { now: () => (clock += 200) },
+    ids: by_clock.filter((id) => !['resources.cpu', 'persistence.large-read', 'concurrency.time.readers'].includes(id)),
+    environment: { now: () => (clock += 20_000) },
   },
+  { ids: ['concurrency.time.readers'], verbs: crowded },
   { ids: ['resources.cpu'], environment: { cpuMs: () => (ticks += 10_000) } },
 
   { ids: ['pool.size', 'pool.exhaustion', 'pool.timeout'], ...pooled({ max: 5 }) },
-  { ids: ['pool.default'], ...pooled({ max: 10, acquireTimeoutMs: 20 }) },
+  { ids: ['pool.default'], ...pooled({ max: 10 }) },
+  { ids: ['pool.default'], ...pooled({ min: 0 }) },
+  { ids: ['pool.settings'], ...pooled({ min: 1, idleTimeoutMs: 20 }) },
+  { ids: ['pool.settings'], options: (given) => ({ ...given, retries: 2 }) },
+  { ids: ['pool.settings'], ...pooled({ idleTimeoutMs: 299_999 }) },
   { ids: ['pool.idle'], ...pooled({ idleTimeoutMs: 300_000 }) },
   { ids: ['pool.reuse', 'health.pool-efficiency'], ...never_reused },
   {
@@ -140,7 +172,10 @@ const sabotages = [
       },
     },
   },
-  { ids: ['pool.stale', 'pool.lost'], verbs: () => ({ snapshot: failingFrom(2) }) },
+  { ids: ['pool.stale'], ...pooled({ idleTimeoutMs: 300_000 }) },
+  { ids: ['pool.stale'], ...figures((stats) => ({ ...stats, pool: { ...stats.pool, stale: 1 } })) },
+  { ids: ['pool.lost'], scratch: { kill: () => Promise.resolve() } },
+  { ids: ['pool.lost'], verbs: () => ({ snapshot: failingFrom(3) }) },
   {
     ids: ['pool.consistent'],
     verbs: { query: async (call, args, { place }) => (place === 'snapshot' ? [{ n: 19 }] : call(...args)) },
@@ -156,7 +191,10 @@ const sabotages = [
   },
   { ids: ['queries.select.large'], verbs: iterating((all) => all.filter((_, i) => i !== 5_000)) },
   { ids: ['queries.insert.rows'], verbs: () => ({ 'messages.add': lying(7, {}) }) },
-  { ids: ['queries.insert.id'], verbs: { 'bots.create': (call, [bot]) => call({ ...bot, id: 'always the same' }) } },
+  {
+    ids: ['queries.insert.id'],
+    verbs: { 'messages.addMany': changed((added) => added.map((message) => ({ ...message, id: 'always the same' }))) },
+  },
   {
     ids: ['queries.insert.time-stamp'],
     verbs: { 'messages.add': changed((message) => ({ ...message, createdAt: 5 })) },
@@ -177,6 +215,7 @@ const sabotages = [
     },
   },
   { ids: ['queries.update.many'], verbs: () => ({ 'messages.update': lying(10, {}) }) },
+  { ids: ['queries.update.many'], verbs: { 'messages.update': changed(() => undefined) } },
   {
     ids: ['queries.delete.rows'],
     verbs: { 'messages.deleteWhere': (call, [{ botId }, given]) => call({ botId }, given) },
@@ -199,14 +238,24 @@ const sabotages = [
   },
   {
     ids: ['queries.plans'],
-    verbs: answering(/^EXPLAIN/, () => [{ detail: 'SCAN messages' }]),
+    ...statements((all) => [...all, { sql: 'SELECT * FROM messages m', plan: ['SCAN m'], steps: 0, scanSteps: 0 }]),
   },
   {
+    ids: ['queries.plans'],
+    ...statements((all) => [
+      ...all,
+      {
+        sql: 'SELECT count(*) FROM messages',
+        plan: ['SCAN messages USING COVERING INDEX messages_bot'],
+        steps: 0,
+        scanSteps: 0,
+      },
+    ]),
+  },
+  { ids: ['queries.plans', 'health.index-efficiency'], ...statements(() => []) },
+  {
     ids: ['health.index-efficiency'],
-    ...figures((stats) => ({
-      ...stats,
-      deep: { statements: [{ sql: 'SELECT * FROM messages', steps: 100, scanSteps: 60 }] },
-    })),
+    ...statements((all) => all.map((one) => ({ ...one, scanSteps: one.steps / 10 }))),
   },
   { ids: ['recovery.sql.logged'], ...figures((stats) => ({ ...stats, errors: {} })) },
   { ids: ['recovery.sql.logged'], ...figures((stats) => ({ ...stats, failed: [] })) },
@@ -348,6 +397,7 @@ const sabotages = [
     ids: ['concurrency.write-beside-readers'],
     verbs: { 'messages.add': (call, args) => (args[0].content === 'meanwhile' ? fail('TIMEOUT')() : call(...args)) },
   },
+  { ids: ['concurrency.write-beside-readers'], verbs: without_snapshots },
   { ids: ['concurrency.mixed'], verbs: iterating((all) => all.slice(1), ['snapshot']) },
   {
     ids: ['concurrency.writers'],
@@ -362,6 +412,10 @@ const sabotages = [
     ids: ['concurrency.bulk'],
     verbs: { 'messages.add': (call, args) => (args[0].content === '500' ? args[0] : call(...args)) },
   },
+  // Reads that see nothing but the beginning or the end.
+  { ids: ['concurrency.bulk'], verbs: iterating((all) => (all.length === 1_000 ? all : []), ['snapshot']) },
+  { ids: ['concurrency.mixed'], verbs: iterating((all) => (all.length === 100 ? all : []), ['snapshot']) },
+  { ids: ['concurrency.bulk'], ...figures((stats) => ({ ...stats, pool: { ...stats.pool, timeouts: 1 } })) },
   {
     ids: ['concurrency.connections.10', 'concurrency.connections.20', 'concurrency.connections.50'],
     verbs: () => ({ snapshot: failingFrom(5, 'POOL_EXHAUSTED') }),
@@ -422,7 +476,15 @@ const sabotages = [
   },
   { ids: ['persistence.checksums'], verbs: { 'messages.get': swallowed() } },
   { ids: ['persistence.checksums'], scratch: undamaged },
-  { ids: ['persistence.corruption', 'schema.checks'], verbs: { replaceWith: swallowed() } },
+  {
+    ids: ['persistence.corruption', 'schema.checks', 'schema.not-null', 'schema.references', 'schema.unique-rows'],
+    verbs: { replaceWith: swallowed() },
+  },
+  {
+    ids: ['schema.checks', 'schema.not-null', 'schema.references', 'schema.unique-rows'],
+    // Refused, but not for the rule that was broken.
+    verbs: { replaceWith: (call, args) => call(...args).catch(() => fail('CORRUPT')()) },
+  },
   { ids: ['persistence.backup'], verbs: { replaceWith: () => Promise.resolve({}) } },
   {
     ids: ['persistence.backup'],
@@ -436,24 +498,42 @@ const sabotages = [
       },
     },
   },
-  { ids: ['persistence.vacuum', 'health.order'], verbs: { maintain: () => Promise.resolve({}) } },
+  {
+    ids: ['persistence.vacuum', 'health.order', 'health.fragmentation'],
+    verbs: { maintain: () => Promise.resolve({}) },
+  },
 
-  { ids: of_part('columns'), verbs: answering(/table_xinfo/, (rows) => rows.slice(1)) },
+  { ids: [...of_part('columns'), ...other_tables], verbs: answering(/table_xinfo/, (rows) => rows.slice(1)) },
   {
     ids: of_part('defaults'),
     verbs: answering(/table_xinfo/, (rows) => rows.map((row) => ({ ...row, fallback: null }))),
   },
   { ids: of_part('indexes'), verbs: answering(/index_list/, (rows) => rows.slice(1)) },
   {
+    ids: of_part('indexes'),
+    // One column more, under the same name.
+    verbs: answering(/index_list/, (rows) => rows.map((row) => ({ ...row, of_columns: `${row.of_columns}, extra` }))),
+  },
+  {
     ids: of_part('foreignKeys'),
     verbs: answering(/foreign_key_list/, (rows) => [...rows, { col: 'a', other: 'b', on_delete: 'NO ACTION' }]),
   },
   { ids: of_part('checks'), verbs: answering(/FROM sqlite_schema/, () => [{ sql: 'CREATE TABLE messages (key)' }]) },
+  {
+    ids: of_part('checks'),
+    // The names stay, and nothing is checked.
+    verbs: answering(/SELECT sql FROM sqlite_schema/, ([{ sql }]) => [
+      { sql: sql.replace(/ CHECK \([^\n]*/g, ' CHECK (1),') },
+    ]),
+  },
+  { ids: ['schema.objects'], verbs: answering(/AS named FROM sqlite_schema/, (rows) => rows.slice(1)) },
   { ids: ['schema.strict'], verbs: answering(/NOT strict/, () => [{ name: 'messages' }]) },
   { ids: ['schema.version'], verbs: answering(/application_id/, () => [{ application_id: 0 }]) },
+  { ids: ['schema.version'], verbs: answering(/user_version/, () => [{ user_version: 2 }]) },
   { ids: ['schema.rows'], verbs: answering(/integrity_check/, () => [{ integrity_check: 'row 1 is missing' }]) },
   { ids: ['schema.primary-keys'], verbs: { 'messages.add': changed((message) => ({ ...message, seq: 20 })) } },
   { ids: ['schema.foreign-keys'], verbs: { 'messages.add': swallowed() } },
+  { ids: ['schema.foreign-keys'], verbs: { 'bots.delete': (call, [id]) => call(id) } },
   { ids: ['schema.unique'], verbs: { 'bots.create': swallowed() } },
   { ids: ['schema.defaults'], verbs: { 'sessions.create': changed((session) => ({ ...session, pinned: true })) } },
   { ids: ['schema.cascade'], verbs: { 'sessions.delete': (call, [id]) => call(id) } },
@@ -464,7 +544,10 @@ const sabotages = [
   },
 
   { ids: ['health.size'], verbs: answering(/sum\(length\(text\)\)/, () => [{ n: 1_000 }]) },
-  { ids: ['health.fragmentation'], verbs: answering(/freelist_count/, () => [{ freelist_count: 1_000 }]) },
+  {
+    ids: ['health.fragmentation'],
+    verbs: { 'sessions.delete': (call, [id]) => call(id), 'messages.deleteWhere': () => ({}) },
+  },
   {
     ids: ['resources.memory'],
     ...figures((stats) => ({ ...stats, memory: { ...stats.memory, perConnectionBytes: 9e6 } })),
@@ -476,6 +559,15 @@ const sabotages = [
       return { ...stats, storage: { ...stats.storage, reads } };
     }),
   },
+  {
+    ids: ['resources.leaks'],
+    ...figures((stats) => {
+      ticks += 2 ** 20;
+      return { ...stats, memory: { ...stats.memory, sqliteBytes: ticks } };
+    }),
+  },
+  // A second host beside the first.
+  { ids: ['resources.locks'], scratch: { another: () => ChatStore.open(':memory:') } },
   { ids: ['resources.locks'], scratch: { leftovers: () => Promise.resolve(['a.sqlite-wal']) } },
 ];
 
@@ -508,6 +600,9 @@ async function reportOf({
   });
 }
 
+/** What a check that threw has seen: the code of an error and its message, in the place of what it compares. */
+const an_exception = /^([A-Z][A-Z_]+|an error without a code): /;
+
 for (const sabotage of sabotages) {
   test(`broken on purpose: ${sabotage.ids.join(', ')}`, async () => {
     const report = await reportOf(sabotage);
@@ -519,7 +614,10 @@ for (const sabotage of sabotages) {
       report.passed,
       items.every(({ status }) => status !== 'failed'),
     );
-    for (const { expected, seen } of items) assert.ok(expected !== '' && seen !== '' && expected !== seen);
+    for (const { id, expected, seen } of items) {
+      assert.ok(expected !== '' && seen !== '' && expected !== seen);
+      assert.equal(an_exception.test(seen), sabotage.throws?.includes(id) === true, `${id} went red by: ${seen}`);
+    }
   });
 }
 
@@ -546,6 +644,17 @@ test('a store that is in use is read, and not a byte of it is changed', async ()
   assert.deepEqual(
     ids,
     all_items.filter(({ readOnly }) => readOnly).map(({ id }) => id),
+  );
+});
+
+test('an empty store that is in use has nothing wrong with it', async (t) => {
+  const store = await ChatStore.open(join(temporaryFolder(), 'a.sqlite'));
+  t.after(() => store.close());
+  const report = await runReport({ environment: environmentOf(ChatStore), store });
+  const failed = report.categories.flatMap(({ items }) => items.filter(({ status }) => status === 'failed'));
+  assert.deepEqual(
+    failed.map(({ id, seen }) => [id, seen]),
+    [],
   );
 });
 

@@ -218,7 +218,7 @@ test('a client elsewhere sees the figures of the owner, and those of its own way
   assert.equal(seen.verbs['sessions.create'].count, 1);
   assert.equal(seen.verbs['messages.add'].count, 1);
   assert.equal(seen.deep.rows.messages, 1);
-  assert.deepEqual(seen.link, { resent: 0, reconnects: 0 });
+  assert.deepEqual(seen.link, { retries: 3, resent: 0, reconnects: 0 });
   assert.equal(seen.room, null);
   const begun = store.transaction(async (tx) => {
     await tx.messages.add(said('lost'));

@@ -4,10 +4,10 @@
  * Holds: the checks of that category. Must not know: an environment.
  */
 
-import { atMost, failureFrom, found } from '../findings.js';
+import { atLeast, failureFrom, failureOf, found, percentile, under } from '../findings.js';
 import { poolOf } from '../figures.js';
-import type { Category, Context, Finding, Store } from '../types.js';
-import { chat, count, inTurn, orphans, pause, repeat, said, texts, together } from '../work.js';
+import type { Category, Context, Finding, Item, Store } from '../types.js';
+import { chat, count, holdSnapshots, inTurn, orphans, pause, repeat, said, texts, together } from '../work.js';
 
 /** So many connections read at once, each the same state twice. */
 async function connections(context: Context, howMany: number): Promise<Finding> {
@@ -49,6 +49,87 @@ function reader(store: Store, sessionId: string): { stop: () => Promise<string[]
   };
 }
 
+/** How long something takes, in milliseconds, and what it gives. */
+async function clocked<T>(context: Context, run: () => Promise<T>): Promise<[ms: number, result: T]> {
+  const began = context.now();
+  const result = await run();
+  return [context.now() - began, result];
+}
+
+/** Reads that saw some of the rows that were written beside them, and not yet all. */
+const inTheMiddle = (reads: string[][], rows: number): number =>
+  reads.filter((all) => all.length > 0 && all.length < rows).length;
+
+/** Five writers, of ten transactions each, beside four readers of the same rows and one of others. */
+async function mixed(
+  context: Context,
+): Promise<{ ms: number; written: string[]; seen: string[][][]; others: string[][] }> {
+  const store = await context.store();
+  const { sessionId } = await chat(context, store);
+  const { sessionId: other } = await chat(context, store, 100);
+  const readers = repeat(4, () => reader(store, sessionId));
+  const still = reader(store, other);
+  const [ms] = await clocked(context, () =>
+    together(5, (writer) =>
+      inTurn(10, (round) =>
+        store.transaction(async (tx) => {
+          const name = `${String(writer)} ${String(round)}`;
+          await tx.messages.add(said(sessionId, `${name} a`));
+          await tx.messages.add(said(sessionId, `${name} b`));
+        }),
+      ),
+    ),
+  );
+  const seen = await Promise.all(readers.map((one) => one.stop()));
+  const others = await still.stop();
+  return { ms, written: await texts(store, sessionId), seen, others };
+}
+
+/** Five writers with a handle each, of twenty messages in turn. */
+async function writers(context: Context): Promise<{ ms: number; store: Store; sessionId: string }> {
+  const scratch = await context.scratch();
+  const handles = [scratch.store, ...(await inTurn(4, () => scratch.another()))];
+  const { sessionId } = await chat(context, scratch.store);
+  const [ms] = await clocked(context, () =>
+    together(5, (writer) =>
+      inTurn(20, (i) =>
+        (handles[writer] ?? scratch.store).messages.add(said(sessionId, `${String(writer)}-${String(i)}`)),
+      ),
+    ),
+  );
+  return { ms, store: scratch.store, sessionId };
+}
+
+/** A thousand inserts, a hundred at once, with a read that begins beside each hundred, and one that reads all the time. */
+async function bulk(context: Context): Promise<{ ms: number; store: Store; sessionId: string; seen: string[][] }> {
+  const { store } = await context.scratch();
+  const { sessionId } = await chat(context, store);
+  const reading = reader(store, sessionId);
+  const [ms, seen] = await clocked(context, () =>
+    inTurn(10, async (round) => {
+      const adding = together(100, (i) => store.messages.add(said(sessionId, String(round * 100 + i))));
+      const read = store.snapshot((view) => texts(view, sessionId));
+      const [rows] = await Promise.all([read, adding]);
+      return rows;
+    }),
+  );
+  return { ms, store, sessionId, seen: [...seen, ...(await reading.stop())] };
+}
+
+/** How long a scenario takes beside what it may take. */
+function timeOf(id: string, title: string, targetMs: number, run: (context: Context) => Promise<{ ms: number }>): Item {
+  return {
+    id: `concurrency.time.${id}`,
+    title: `${title} in under ${String(targetMs / 1_000)} s`,
+    timed: true,
+    run: async (context) => {
+      const { ms } = await run(context);
+      const rule = under(targetMs, 'ms');
+      return found({ took: [rule, ms] }, [{ name: 'took', value: ms, unit: 'ms', target: rule.text }]);
+    },
+  };
+}
+
 export const concurrency: Category = {
   id: 'concurrency',
   title: 'Concurrent access',
@@ -65,25 +146,48 @@ export const concurrency: Category = {
       },
     },
     {
+      id: 'concurrency.time.readers',
+      title: 'Ten readers at once are slowed down by nothing: they take no longer than one that reads ten times',
+      timed: true,
+      run: async (context) => {
+        const store = await context.store();
+        const { sessionId } = await chat(context, store, 300);
+        const read = (): Promise<string[]> => store.snapshot((view) => texts(view, sessionId));
+        const rounds = await inTurn(9, async () => {
+          const [one] = await clocked(context, () => inTurn(10, read));
+          const [ten] = await clocked(context, () => together(10, read));
+          return { one, ten };
+        });
+        const one = percentile(
+          rounds.map((round) => round.one),
+          50,
+        );
+        const ten = percentile(
+          rounds.map((round) => round.ten),
+          50,
+        );
+        // Twice as long is what a machine with other things to do may make of it.
+        const rule = under(2);
+        return found({ 'at once, for the time of one by one': [rule, ten / one] }, [
+          { name: 'at once, for the time of one by one', value: ten / one, unit: '', target: rule.text },
+          { name: 'one reader, ten times', value: one, unit: 'ms' },
+          { name: 'ten readers at once', value: ten, unit: 'ms' },
+        ]);
+      },
+    },
+    {
       id: 'concurrency.write-beside-readers',
-      title: 'Readers hold up nobody: a write is done while ten snapshots stay open',
+      title: 'Readers hold up nobody: a write is done while ten snapshots stay open, and none of them shows it',
       run: async (context) => {
         const store = await context.store();
         const { sessionId } = await chat(context, store, 10);
-        let written = false;
-        const seen = await together(10, () =>
-          store.snapshot(async (view) => {
-            await texts(view, sessionId);
-            if (!written) {
-              written = true;
-              await store.messages.add(said(sessionId, 'meanwhile'), { timeoutMs: 10_000 });
-            }
-            await pause(10);
-            return (await texts(view, sessionId)).length;
-          }),
-        );
+        const { views, release } = await holdSnapshots(store, 10);
+        const write = await failureOf(store.messages.add(said(sessionId, 'meanwhile'), { timeoutMs: 10_000 }));
+        const seen = await Promise.all(views.map(async (view) => (await texts(view, sessionId)).length));
+        await release();
         return found({
-          'rows seen': [atMost(11), Math.max(...seen)],
+          'error of the write': ['none', write.code],
+          'rows that each snapshot shows': [repeat(10, () => 10), seen],
           'rows afterwards': [11, (await texts(store, sessionId)).length],
         });
       },
@@ -92,34 +196,28 @@ export const concurrency: Category = {
       id: 'concurrency.mixed',
       title: 'Five readers beside five writers: whole transactions only, never backwards',
       run: async (context) => {
-        const store = await context.store();
-        const { sessionId } = await chat(context, store);
-        const { sessionId: other } = await chat(context, store, 100);
-        const readers = repeat(4, () => reader(store, sessionId));
-        const still = reader(store, other);
-        await together(5, (writer) =>
-          inTurn(10, (round) =>
-            store.transaction(async (tx) => {
-              const name = `${String(writer)} ${String(round)}`;
-              await tx.messages.add(said(sessionId, `${name} a`));
-              await tx.messages.add(said(sessionId, `${name} b`));
-            }),
-          ),
-        );
-        const seen = await Promise.all(readers.map((one) => one.stop()));
-        const unmoved = await still.stop();
+        const { written, seen, others } = await mixed(context);
         const halves = seen.flat().filter((all) => all.length % 2 === 1).length;
         const backwards = seen.flatMap((reads) =>
           reads.filter((all, i) => i > 0 && all.length < (reads[i - 1]?.length ?? 0)),
         );
-        return found({
-          messages: [100, (await texts(store, sessionId)).length],
-          'reads of half a transaction': [0, halves],
-          'reads that went back': [0, backwards.length],
-          'other rows that changed': [0, unmoved.filter((all) => all.length !== 100).length],
-        });
+        const middle = inTheMiddle(seen.flat(), 100);
+        return found(
+          {
+            messages: [100, written.length],
+            'reads of half a transaction': [0, halves],
+            'reads that went back': [0, backwards.length],
+            'other rows that changed': [0, others.filter((all) => all.length !== 100).length],
+            'reads between the first and the last write': [atLeast(1), middle],
+          },
+          [
+            { name: 'reads', value: seen.flat().length + others.length, unit: '' },
+            { name: 'of them amid the writes', value: middle, unit: '' },
+          ],
+        );
       },
     },
+    timeOf('mixed', 'Five readers beside five writers: 50 transactions', 10_000, mixed),
     {
       id: 'concurrency.unblocked',
       title: 'Readers are done while a write transaction stays open',
@@ -137,16 +235,9 @@ export const concurrency: Category = {
       id: 'concurrency.writers',
       title: 'Five writers to one table: all rows, none twice, each in its place',
       run: async (context) => {
-        const scratch = await context.scratch();
-        const handles = [scratch.store, ...(await inTurn(4, () => scratch.another()))];
-        const { sessionId } = await chat(context, scratch.store);
-        await together(5, (writer) =>
-          inTurn(20, (i) =>
-            (handles[writer] ?? scratch.store).messages.add(said(sessionId, `${String(writer)}-${String(i)}`)),
-          ),
-        );
-        const all = await texts(scratch.store, sessionId);
-        const places = await count(scratch.store, 'SELECT count(DISTINCT seq) FROM messages');
+        const { store, sessionId } = await writers(context);
+        const all = await texts(store, sessionId);
+        const places = await count(store, 'SELECT count(DISTINCT seq) FROM messages');
         const inOrder = repeat(5, (writer) =>
           all.filter((text) => text.startsWith(`${String(writer)}-`)).join(),
         ).filter((order, writer) => order !== repeat(20, (i) => `${String(writer)}-${String(i)}`).join());
@@ -155,26 +246,35 @@ export const concurrency: Category = {
           'different ones': [100, new Set(all).size],
           places: [100, places],
           'writers whose order is lost': [0, inOrder.length],
-          orphans: [0, await orphans(scratch.store)],
+          orphans: [0, await orphans(store)],
         });
       },
     },
+    timeOf('writers', 'Five writers of twenty messages each:', 10_000, writers),
     {
       id: 'concurrency.bulk',
-      title: 'A thousand inserts beside reads: each read shows a beginning, and none is lost',
+      title: 'A thousand inserts beside reads: each read shows a beginning, none is lost, and no connection lacks',
       run: async (context) => {
-        const store = await context.store();
-        const { sessionId } = await chat(context, store);
-        const reading = reader(store, sessionId);
-        await together(1_000, (i) => store.messages.add(said(sessionId, String(i))));
-        const seen = await reading.stop();
+        const { store, sessionId, seen } = await bulk(context);
         const wrong = seen.filter((all) => all.some((text, i) => text !== String(i)));
-        return found({
-          messages: [1_000, (await texts(store, sessionId)).length],
-          'reads of anything else': [0, wrong.length],
-        });
+        const middle = inTheMiddle(seen, 1_000);
+        const { inUse, timeouts } = await poolOf(store);
+        return found(
+          {
+            messages: [1_000, (await texts(store, sessionId)).length],
+            'reads of anything else': [0, wrong.length],
+            'reads between the first and the last insert': [atLeast(1), middle],
+            'that got no connection': [0, timeouts],
+            'connections in use afterwards': [0, inUse],
+          },
+          [
+            { name: 'reads', value: seen.length, unit: '' },
+            { name: 'of them amid the inserts', value: middle, unit: '' },
+          ],
+        );
       },
     },
+    timeOf('bulk', 'A thousand inserts beside reads:', 10_000, bulk),
     ...[10, 20, 50].map((howMany) => ({
       id: `concurrency.connections.${String(howMany)}`,
       title: `${String(howMany)} connections at once: ${howMany > 20 ? 'those above the pool’s 20 wait for their turn' : 'stable'}`,

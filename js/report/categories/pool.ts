@@ -23,24 +23,65 @@ export const pool: Category = {
       id: 'pool.size',
       title: 'The size of the pool is what open was given',
       run: async (context) => {
-        const { store } = await context.scratch({ pool: { min: 1, max: 4, acquireTimeoutMs: 50 } });
-        const { release } = await holdSnapshots(store, 4);
-        const fifth = await failureOf(acquire(context, store));
+        const { store } = await context.scratch({ pool: { min: 1, max: 4, acquireTimeoutMs: 200 } });
+        const { views, refused, release } = await holdSnapshots(store, 5);
         const { inUse } = await poolOf(store);
         await release();
-        return found({ 'open at once': [4, inUse], 'one more': ['POOL_EXHAUSTED', fifth.code] });
+        return found({
+          'of five, given out at once': [4, views.length],
+          'in use then': [4, inUse],
+          'one more': [['POOL_EXHAUSTED'], refused],
+        });
       },
     },
     {
       id: 'pool.default',
-      title: 'Without options there are up to 20 connections, and 5 stay open unused',
+      title: 'Without a size there are up to 20 connections, and 5 of them stay open unused',
+      run: async (context) => {
+        // The default time-out is too long to wait for.
+        const { store } = await context.scratch({ pool: { idleTimeoutMs: 50, acquireTimeoutMs: 200 } });
+        const { views, refused, release } = await holdSnapshots(store, 21);
+        await release();
+        const { idle } = await until(
+          () => poolOf(store),
+          (figures) => figures.idle === 5,
+        );
+        await pause(150);
+        const later = await poolOf(store);
+        return found({
+          'of 21, given out at once': [20, views.length],
+          'one more': [['POOL_EXHAUSTED'], refused],
+          'open and unused after the time-out': [5, idle],
+          'still later': [5, later.idle],
+        });
+      },
+    },
+    {
+      id: 'pool.settings',
+      title: 'Without options a connection may be unused for 300 s, and a call is sent again up to 3 times',
       run: async (context) => {
         const { store } = await context.scratch();
-        const { release } = await holdSnapshots(store, 20);
-        const { mostInUse } = await poolOf(store);
+        const { release } = await holdSnapshots(store, 10);
         await release();
-        const { idle } = await poolOf(store);
-        return found({ 'open at once': [20, mostInUse], 'open and unused afterwards': [atLeast(5), idle] });
+        await pause(100);
+        const { pool: figures, link } = await store.stats();
+        return found(
+          {
+            'at least and at most': [
+              [5, 20],
+              [figures.min, figures.max],
+            ],
+            'idle time-out in ms': [300_000, figures.idleTimeoutMs],
+            'of ten used ones, still open': [10, figures.idle],
+            retries: [3, link.retries],
+          },
+          [
+            { name: 'connections at least', value: figures.min, unit: '' },
+            { name: 'at most', value: figures.max, unit: '' },
+            { name: 'idle time-out', value: figures.idleTimeoutMs / 1_000, unit: 's' },
+            { name: 'retries at most', value: link.retries, unit: '' },
+          ],
+        );
       },
     },
     {
@@ -150,27 +191,31 @@ export const pool: Category = {
     },
     {
       id: 'pool.stale',
-      title: 'Connections that were closed for their age are replaced',
+      title: 'A connection that was closed for its age is replaced; none is given out that does not answer',
       run: async (context) => {
         const { store } = await context.scratch({ pool: { min: 0, max: 4, idleTimeoutMs: 20 } });
         const { sessionId } = await chat(context, store, 2);
         await acquire(context, store);
-        const { idle, created } = await until(
+        const before = await until(
           () => poolOf(store),
-          (figures) => figures.idle === 0,
+          ({ idle }) => idle === 0,
         );
         const read = await store.snapshot((view) => texts(view, sessionId));
         const after = await poolOf(store);
-        return found({
-          'unused after the time-out': [0, idle],
-          'messages read then': [2, read.length],
-          'connections opened for it': [1, after.created - created],
-        });
+        return found(
+          {
+            'unused after the time-out': [0, before.idle],
+            'messages read then': [2, read.length],
+            'connections opened for it': [1, after.created - before.created],
+            'that did not answer': [0, after.stale],
+          },
+          [{ name: 'replaced, since they did not answer', value: after.stale, unit: '' }],
+        );
       },
     },
     {
       id: 'pool.lost',
-      title: 'Connections that went with their host are replaced',
+      title: 'Connections that went with their host are replaced: who holds one is told, the next has a new one',
       run: async (context) => {
         const scratch = await context.scratch({ killable: true });
         if (scratch.kill === undefined) {
@@ -178,10 +223,25 @@ export const pool: Category = {
         }
         const { store } = scratch;
         const { sessionId } = await chat(context, store, 5);
-        const before = await store.snapshot((view) => texts(view, sessionId));
+        const { views, release } = await holdSnapshots(store, 2);
+        const before = await Promise.all(views.map((view) => texts(view, sessionId)));
         await scratch.kill();
-        const after = await store.snapshot((view) => texts(view, sessionId));
-        return found({ 'messages before': [5, before.length], 'messages after': [5, after.length] });
+        const held = await Promise.all(views.map((view) => failureOf(texts(view, sessionId))));
+        await release();
+        const after = await failureOf(store.snapshot((view) => texts(view, sessionId)));
+        const read = await store.snapshot((view) => texts(view, sessionId)).catch(() => []);
+        const { pool: figures, link } = await store.stats();
+        return found(
+          {
+            'messages read by two before': [[5, 5], before.map((all) => all.length)],
+            'told to the two': [['SNAPSHOT_EXPIRED', 'SNAPSHOT_EXPIRED'], held.map(({ code }) => code)],
+            'the next one': ['none', after.code],
+            'messages it reads': [5, read.length],
+            'opened by the next host': [atLeast(1), figures.created],
+            'hosts found anew': [atLeast(1), link.reconnects],
+          },
+          [{ name: 'hosts found anew', value: link.reconnects, unit: '' }],
+        );
       },
     },
     {

@@ -6,6 +6,7 @@
 
 import { failureOf, found, matching, times } from '../findings.js';
 import { planFindings } from '../plans.js';
+import type { Message } from '../../client/types.js';
 import type { Category } from '../types.js';
 import { chat, count, inTurn, repeat, said, texts, together } from '../work.js';
 
@@ -224,9 +225,12 @@ export const queries: Category = {
     },
     {
       id: 'queries.insert.constraint',
-      title: 'Insert: what the schema does not allow is refused',
+      title: 'Insert: a row that names what is not there, or holds a value that is none, is refused and not stored',
       run: async (context) => {
         const store = await context.store();
+        const rows = (): Promise<number> =>
+          count(store, 'SELECT (SELECT count(*) FROM messages) + (SELECT count(*) FROM sessions)');
+        const before = await rows();
         const noSession = await failureOf(store.messages.add(said(context.id(), 'lost')));
         const noBot = await failureOf(store.sessions.create({ botId: context.id() }));
         // oxlint-disable-next-line typescript/no-unsafe-type-assertion -- a caller without types
@@ -235,6 +239,7 @@ export const queries: Category = {
           'a message of no session': ['CONSTRAINT_FOREIGN_KEY', noSession.code],
           'a session of no bot': ['CONSTRAINT_FOREIGN_KEY', noBot.code],
           'a status that is none': ['INVALID_ARGUMENT', noStatus.code],
+          'rows stored all the same': [0, (await rows()) - before],
         });
       },
     },
@@ -332,17 +337,27 @@ export const queries: Category = {
     },
     {
       id: 'queries.update.many',
-      title: 'Update: a hundred rows, and the count of what changed is right',
+      title: 'Update: a hundred rows, each given back as it is now, and no other is changed',
       run: async (context) => {
         const store = await context.store();
         const { sessionId } = await chat(context, store, 150);
         const results = await store.transaction((tx) =>
           together(100, (i) => tx.messages.update({ sessionId, id: `m${String(i)}` }, { status: 'error' })),
         );
-        const changed = await count(store, `SELECT count(*) FROM messages WHERE ${ofSession} AND status = 'error'`, [
-          sessionId,
-        ]);
-        return found({ 'rows given back': [100, results.length], 'rows changed': [100, changed] });
+        const given = results.map((message: Partial<Message> | undefined) => [message?.id, message?.status]);
+        const rows = await store.query(
+          `SELECT status, count(*) AS n FROM messages WHERE ${ofSession} GROUP BY status`,
+          {
+            params: [sessionId],
+          },
+        );
+        return found({
+          'rows changed and not': [
+            { complete: 50, error: 100 },
+            Object.fromEntries(rows.map((row) => [row['status'], row['n']])),
+          ],
+          'rows given back': [repeat(100, (i) => [`m${String(i)}`, 'error']), given],
+        });
       },
     },
     {
@@ -427,11 +442,12 @@ export const queries: Category = {
         const taken = await store.sessions.delete(sessionId);
         const within = await look();
         const marked = (await store.sessions.get(sessionId))?.deletedAt;
-        await store.sessions.restore(sessionId);
+        const restored = await failureOf(store.sessions.restore(sessionId));
         return found({
           'sessions, hits, trash before': [[1, 3, 0], before],
           'in the trash': [[0, 0, 1], within],
-          restored: [[1, 3, 0], await look()],
+          'taken out of it': ['none', restored.code],
+          'sessions, hits, trash afterwards': [[1, 3, 0], await look()],
           counted: [1, taken.sessions],
           'time of deletion': ['number', typeof marked],
         });
@@ -508,9 +524,9 @@ export const queries: Category = {
     },
     {
       id: 'queries.plans',
-      title: 'Plans: every query of the store finds its rows by an index',
+      title: 'Plans: the store’s own statements, as they ran, find messages and sessions by keys and indexes',
       readOnly: true,
-      run: async (context) => planFindings(await context.store()),
+      run: async (context) => planFindings(context, await context.store()),
     },
     {
       id: 'queries.search',

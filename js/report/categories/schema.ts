@@ -5,24 +5,31 @@
  */
 
 import { failureOf, found } from '../findings.js';
-import { tables, type Table } from '../tables.js';
+import { breakAll, type RuleKind } from '../broken_rows.js';
+import { checksIn } from '../rows_in_file.js';
+import { otherTables, others, rules, tables, type Table } from '../tables.js';
 import type { Category, Item, Store } from '../types.js';
-import { backupBytes, chat, count, integrity, orphans, said, texts } from '../work.js';
+import { chat, count, integrity, orphans, said, texts } from '../work.js';
 
 /** A table as the file has it, in the form of tables.ts. */
 async function tableIn(store: Store, name: string): Promise<Table> {
+  const of = { params: [name] };
   const columns = await store.query(
     'SELECT name, type, "notnull" AS required, pk, hidden, dflt_value AS fallback FROM pragma_table_xinfo(?)',
-    { params: [name] },
+    of,
   );
-  const indexes = await store.query('SELECT name, "unique" AS only_one FROM pragma_index_list(?)', { params: [name] });
-  const keys = await store.query('SELECT "from" AS col, "table" AS other, on_delete FROM pragma_foreign_key_list(?)', {
-    params: [name],
-  });
+  const indexes = await store.query(
+    `SELECT l.name, l."unique" AS only_one, (SELECT group_concat(name, ', ') FROM pragma_index_info(l.name)) AS of_columns,
+      (SELECT sql FROM sqlite_schema s WHERE s.type = 'index' AND s.name = l.name) AS sql FROM pragma_index_list(?) l`,
+    of,
+  );
+  const keys = await store.query(
+    'SELECT "from" AS col, "table" AS other, on_delete FROM pragma_foreign_key_list(?)',
+    of,
+  );
   const [made] = await store.query('SELECT sql FROM sqlite_schema WHERE type = ? AND name = ?', {
     params: ['table', name],
   });
-  const checks = [...String(made?.['sql']).matchAll(/CONSTRAINT (\w+)\s+CHECK/g)].map(([, check]) => check ?? '');
   return {
     columns: columns.map((row) =>
       [row['name'], row['type'], row['required'] && 'not null', row['pk'] && 'key', row['hidden'] && 'generated']
@@ -32,11 +39,18 @@ async function tableIn(store: Store, name: string): Promise<Table> {
     defaults: Object.fromEntries(
       columns.filter((row) => row['fallback'] !== null).map((row) => [String(row['name']), String(row['fallback'])]),
     ),
-    indexes: indexes.map((row) => `${String(row['name'])}${row['only_one'] ? ' unique' : ''}`).toSorted(),
+    indexes: indexes
+      .map((row) => {
+        const where = /\sWHERE .*$/s.exec(String(row['sql']))?.[0] ?? '';
+        return `${String(row['name'])}${row['only_one'] ? ' unique' : ''} (${String(row['of_columns'])})${where}`;
+      })
+      .toSorted(),
     foreignKeys: keys
       .map((row) => `${String(row['col'])} -> ${String(row['other'])}, ${String(row['on_delete'])}`)
       .toSorted(),
-    checks: checks.toSorted(),
+    checks: checksIn(String(made?.['sql']))
+      .map((check) => `${check.name}: ${check.sql}`)
+      .toSorted(),
   };
 }
 
@@ -48,18 +62,66 @@ const parts: [part: keyof Table, title: string][] = [
   ['checks', 'checks'],
 ];
 
-/** One check for each table and each part of it. */
-const asItShouldBe: Item[] = Object.entries(tables).flatMap(([name, expected]) =>
-  parts.map(([part, title]): Item => ({
-    id: `schema.${name}.${part}`,
-    title: `Table ${name}: ${title}`,
+/** One check for each part of the tables that people ask for, and one for each other table. */
+const asItShouldBe: Item[] = [
+  ...Object.entries(tables).flatMap(([name, expected]) =>
+    parts.map(([part, title]): Item => ({
+      id: `schema.${name}.${part}`,
+      title: `Table ${name}: ${title}`,
+      readOnly: true,
+      run: async (context) => {
+        const seen = await tableIn(await context.store(), name);
+        return found({ [title]: [expected[part], seen[part]] });
+      },
+    })),
+  ),
+  ...Object.entries(otherTables).map(([name, expected]): Item => ({
+    id: `schema.${name}`,
+    title: `Table ${name}: columns, types, defaults, indexes, foreign keys and checks`,
     readOnly: true,
     run: async (context) => {
       const seen = await tableIn(await context.store(), name);
-      return found({ [title]: [expected[part], seen[part]] });
+      return found(Object.fromEntries(parts.map(([part, title]) => [title, [expected[part], seen[part]]])));
     },
   })),
-);
+  {
+    id: 'schema.objects',
+    title: 'The file has these tables, views and triggers, and no others',
+    readOnly: true,
+    run: async (context) => {
+      const store = await context.store();
+      const rows = await store.query(
+        `SELECT type || ' ' || name AS named FROM sqlite_schema WHERE type <> 'index' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+          AND name NOT LIKE 'messages\\_fts\\__%' ESCAPE '\\'`,
+      );
+      const named = [...Object.keys(tables), ...Object.keys(otherTables)].map((name) => `table ${name}`);
+      return found({
+        'in the file': [[...named, ...others].toSorted(), rows.map((row) => String(row['named'])).toSorted()],
+      });
+    },
+  },
+];
+
+/** A check that breaks every rule of a kind. */
+const broken = (id: string, kind: RuleKind, title: string): Item => ({
+  id: `schema.${id}`,
+  title: `${title}: each is broken once, and a file with such a row is refused for it`,
+  run: async (context) => {
+    const { control, broken: all, held } = await breakAll(context, kind);
+    return found(
+      {
+        'a file that breaks none': ['none', control.code],
+        'rules broken': [rules[kind], all.length],
+        'let through, or refused for something else': [
+          [],
+          all.filter(({ expected, seen }) => seen !== expected).map(({ rule, seen }) => `${rule}: ${seen}`),
+        ],
+        'what the store holds afterwards': ['s', held],
+      },
+      [{ name: 'rules broken', value: all.length, unit: '' }],
+    );
+  },
+});
 
 export const schema: Category = {
   id: 'schema',
@@ -86,7 +148,7 @@ export const schema: Category = {
         const store = await context.store();
         return found({
           'application id': [0x43684174, await count(store, 'PRAGMA application_id')],
-          'schema version': [store.info.schemaVersion, await count(store, 'PRAGMA user_version')],
+          'schema version': [1, await count(store, 'PRAGMA user_version')],
         });
       },
     },
@@ -119,22 +181,34 @@ export const schema: Category = {
     },
     {
       id: 'schema.foreign-keys',
-      title: 'Foreign keys are enforced',
+      title: 'Foreign keys are enforced: verbs name what is not there, and SQLite takes what belongs to a bot with it',
       run: async (context) => {
         const store = await context.store();
-        const { sessionId } = await chat(context, store, 1);
+        const { botId, sessionId } = await chat(context, store, 1);
+        const { sessionId: elsewhere } = await chat(context, store);
+        await store.messages.add(said(elsewhere, 'of that bot', { id: 'm', botId }));
         const codes = [
           (await failureOf(store.messages.add(said(context.id(), 'of no session')))).code,
           (await failureOf(store.messages.add(said(sessionId, 'of no bot', { botId: context.id() })))).code,
           (await failureOf(store.messages.add(said(sessionId, 'of no parent', { parentId: context.id() })))).code,
           (await failureOf(store.sessions.update(sessionId, { botId: context.id() }))).code,
         ];
+        const messages = (await texts(store, sessionId)).length;
+        // One row is deleted by this; all else that goes or changes is done by SQLite, which does so for keys it enforces.
+        await store.bots.delete(botId, { permanent: true });
+        const kept = await store.messages.get({ sessionId: elsewhere, id: 'm' });
         return found({
           errors: [Array.from({ length: 4 }, () => 'CONSTRAINT_FOREIGN_KEY'), codes],
-          messages: [1, (await texts(store, sessionId)).length],
+          messages: [1, messages],
+          'its session afterwards': [null, await store.sessions.get(sessionId)],
+          'its message elsewhere': [
+            ['of that bot', null],
+            [kept?.content, kept?.botId],
+          ],
         });
       },
     },
+    broken('references', 'foreign key', 'Foreign keys'),
     {
       id: 'schema.unique',
       title: 'Unique constraints are enforced; a name in the trash is free again',
@@ -174,27 +248,9 @@ export const schema: Category = {
         });
       },
     },
-    {
-      id: 'schema.checks',
-      title: 'Checks are enforced: a file with a row that breaks one is refused',
-      run: async (context) => {
-        const { store } = await context.scratch();
-        await store.sessions.create({ id: 'bad', title: 'a title to find', status: 'archived' });
-        const bytes = await backupBytes(store);
-        const { store: other } = await context.scratch();
-        const sound = await failureOf(other.replaceWith(bytes.slice()));
-        const at = placeOf(bytes, 'a title to findarchived');
-        bytes[at + 'a title to find'.length] = 'A'.charCodeAt(0);
-        const broken = await failureOf(other.replaceWith(bytes));
-        const kept = await other.sessions.get('bad');
-        return found({
-          'the row was found': [true, at > 0],
-          'as it is': ['none', sound.code],
-          'with the status Archived': ['CORRUPT', broken.code],
-          'what the store holds': ['archived', kept?.status],
-        });
-      },
-    },
+    broken('unique-rows', 'unique', 'Unique constraints, those of primary keys among them'),
+    broken('not-null', 'not null', 'NOT NULL'),
+    broken('checks', 'check', 'Checks'),
     {
       id: 'schema.cascade',
       title: 'Cascades: what belongs to a row that goes, goes with it; a parent’s children stay',
@@ -261,12 +317,3 @@ export const schema: Category = {
     },
   ],
 };
-
-/** Where a text stands in bytes; -1 where it does not. */
-function placeOf(bytes: Uint8Array, text: string): number {
-  const wanted = new TextEncoder().encode(text);
-  for (let at = 0; at + wanted.length <= bytes.length; at++) {
-    if (wanted.every((byte, i) => bytes[at + i] === byte)) return at;
-  }
-  return -1;
-}

@@ -4,7 +4,7 @@
  * Holds: the checks of that category. Must not know: an environment.
  */
 
-import { failureOf, found, matching } from '../findings.js';
+import { failureOf, found, matching, under } from '../findings.js';
 import type { Category } from '../types.js';
 import { chat, count, inTurn, integrity, orphans, said, texts, together } from '../work.js';
 
@@ -265,6 +265,28 @@ export const transactions: Category = {
           messages: [20, all.length],
           'in one piece': [true, inOnePiece],
         });
+      },
+    },
+    {
+      id: 'transactions.time',
+      title: 'Ten at once: all committed in under 2 s',
+      timed: true,
+      run: async (context) => {
+        const store = await context.store();
+        const { sessionId } = await chat(context, store);
+        const began = context.now();
+        await together(10, (i) =>
+          store.transaction(async (tx) => {
+            await tx.messages.add(said(sessionId, `${String(i)} a`));
+            await tx.messages.add(said(sessionId, `${String(i)} b`));
+          }),
+        );
+        const ms = context.now() - began;
+        const rule = under(2_000, 'ms');
+        return found({ took: [rule, ms] }, [
+          { name: 'took', value: ms, unit: 'ms', target: rule.text },
+          { name: 'for each', value: ms / 10, unit: 'ms' },
+        ]);
       },
     },
     {

@@ -274,7 +274,7 @@ test(
         t.diagnostic(`${about}: ${found.acknowledged.length} acknowledged, ${found.stored.length - 1} stored`);
         const kinds = [...new Set(found.failed)];
         if (kinds.length > 0) assert.deepEqual(kinds, ['OUTCOME_UNKNOWN, unknown, string'], about);
-        assert.deepEqual(found.link, { resent: 0, reconnects: 1 }, about);
+        assert.deepEqual(found.link, { retries: 0, resent: 0, reconnects: 1 }, about);
         if (waiting) assert.deepEqual(found.stored, ['after'], `${about}: none had its turn`);
         const stored = new Set(found.stored);
         assert.equal(stored.size, found.stored.length, `${about}: none is there twice`);
