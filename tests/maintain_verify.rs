@@ -400,3 +400,59 @@ fn steps_are_many_and_need_one_open_transaction() {
     assert!(steps > 25, "{steps} steps");
     assert!(verify.step(&connection, None).is_err());
 }
+
+/// Gives the last row in the first page of a table the key of the row before it.
+fn repeat_key(files: &Files, table: &str) {
+    let sql = format!("SELECT rootpage FROM sqlite_schema WHERE name = '{table}'");
+    let mut page: u32 = value(files, PATH, &sql);
+    let mut bytes = bytes(files, PATH);
+    let number = |bytes: &[u8], at: usize, length: usize| {
+        let digits = &bytes[at..at + length];
+        digits
+            .iter()
+            .fold(0, |all, byte| all << 8 | usize::from(*byte))
+    };
+    let start_of = |page: u32| (page as usize - 1) * 4096;
+    // From an inner page to the first below it.
+    while bytes[start_of(page)] == 5 {
+        let cell = start_of(page) + number(&bytes, start_of(page) + 12, 2);
+        page = number(&bytes, cell, 4) as u32;
+    }
+    let start = start_of(page);
+    assert_eq!(bytes[start], 13, "a leaf of a table");
+    let end_of_varint = |bytes: &[u8], at: usize| {
+        let length = bytes[at..].iter().position(|byte| *byte < 128).unwrap() + 1;
+        at + length
+    };
+    // The key follows the size of the row.
+    let key_of = |bytes: &[u8], cell: usize| {
+        let at = end_of_varint(bytes, start + number(bytes, start + 8 + 2 * cell, 2));
+        at..end_of_varint(bytes, at)
+    };
+    let cells = number(&bytes, start + 3, 2);
+    let (before, last) = (key_of(&bytes, cells - 2), key_of(&bytes, cells - 1));
+    assert_eq!(before.len(), last.len());
+    bytes.copy_within(before, last.start);
+    write_resealed(files, &bytes);
+}
+
+#[test]
+fn a_check_of_a_table_that_has_a_key_twice_ends() {
+    for table in ["sessions", "messages", "messages_fts_docsize"] {
+        let files = filled();
+        repeat_key(&files, table);
+        let connection = connect(&files, PATH);
+        connection.execute_batch("BEGIN").unwrap();
+        let mut verify = Verify::new();
+        let mut steps = 0;
+        let report = loop {
+            steps += 1;
+            assert!(steps < 10_000, "the check of {table} does not end");
+            if let Progress::Done(report) = verify.step(&connection, None).unwrap() {
+                break report;
+            }
+        };
+        let is_told = |problem: &Problem| problem.detail.contains("out of order");
+        assert!(report.problems.iter().any(is_told), "{:?}", report.problems);
+    }
+}

@@ -47,7 +47,8 @@ impl Sessions {
         while left > 0 {
             let session = match self.open.take() {
                 Some(session) => Some(session),
-                None => next_session(connection, self.last)?,
+                // Where keys are out of order the next one may be this one again.
+                None => next_session(connection, self.last)?.filter(|next| next.key > self.last),
             };
             let Some(mut session) = session else {
                 return Ok(true);
@@ -108,6 +109,9 @@ impl Session {
         while let Some(row) = rows.next()? {
             let (key, parent): (i64, Option<i64>) = (row.get(0)?, row.get(1)?);
             let (active, visible): (bool, bool) = (row.get(2)?, row.get(3)?);
+            if key >= self.before {
+                break;
+            }
             if parent.is_some() && row.get(4)? {
                 let detail = format!("its parent {} is not there", parent.unwrap_or_default());
                 report.add(ProblemKind::Parent, "messages", Some(key), detail);

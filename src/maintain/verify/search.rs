@@ -58,6 +58,10 @@ impl Search {
         let mut seen = 0;
         while let Some(row) = rows.next()? {
             let key = row.get(0)?;
+            // Where keys are out of order the next one may be this one again.
+            if self.last.is_some_and(|last| key <= last) {
+                break;
+            }
             self.last = Some(key);
             seen += 1;
             if let Some(detail) = row.get::<_, Option<String>>(1)? {
