@@ -415,7 +415,10 @@ export interface OpenOptions extends CallOptions {
    * `slow_query`. Where the file is open already, whoever opened it first has chosen.
    */
   slowQueryMs?: number | undefined;
-  /** Called with what is worth knowing beside the answers of calls; see {@link StoreEvent}. */
+  /**
+   * Called with what is worth knowing beside the answers of calls; see {@link StoreEvent}. What it throws disturbs no
+   * call: it is an uncaught exception.
+   */
   onEvent?: ((event: StoreEvent) => void) | undefined;
 }
 
