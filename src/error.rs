@@ -227,6 +227,13 @@ impl Error {
         self
     }
 
+    /// Tells the same in other words.
+    #[must_use]
+    pub(crate) fn saying(mut self, message: String) -> Self {
+        self.message = message;
+        self
+    }
+
     /// Says what became of the write that failed.
     #[must_use]
     pub fn with_outcome(mut self, outcome: Outcome) -> Self {

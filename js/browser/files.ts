@@ -8,7 +8,7 @@
 
 import { ChatStoreError } from '../client/errors.js';
 import type { CoreFiles } from './core.js';
-import { DATABASE, ROOT_FOLDER, pathOf } from './names.js';
+import { DATABASE, ROOT_FOLDER, pathOf, leaderLock } from './names.js';
 
 /** What is used of `FileSystemSyncAccessHandle`, which only the types of workers know. */
 interface FileHandle {
@@ -88,6 +88,19 @@ export async function removeFolder(folder: string): Promise<void> {
   }
 }
 
+/** Removes the folder of a store that nothing has come into, where nobody is about to open it. */
+export async function removeEmptyFolder(folder: string): Promise<void> {
+  await navigator.locks.request(leaderLock(folder), { ifAvailable: true }, async (lock) => {
+    const root = await rootFolder(false);
+    const entry = root && (await folderIn(root, folder, false));
+    if (lock === null || entry === undefined) return;
+    for await (const each of entry.values()) {
+      if (each.kind === 'directory' || (await each.getFile()).size > 0) return;
+    }
+    await root?.removeEntry(folder, { recursive: true });
+  });
+}
+
 /** The open files of one store. */
 export class StoreFiles implements CoreFiles {
   readonly named = new Map<string, FileHandle>();
@@ -126,9 +139,8 @@ export class StoreFiles implements CoreFiles {
     if (entry !== undefined) await this.#openNamed(entry, folder);
   }
 
-  /** Closes the files of another store again, and removes its folder where nothing came into it. */
-  async closeOther(folder: string): Promise<void> {
-    const isEmpty = this.named.get(pathOf(folder))?.getSize() === 0;
+  /** Closes the files of another store again. */
+  closeOther(folder: string): void {
     for (const suffix of SUFFIXES) {
       const path = pathOf(folder) + suffix;
       const handle = this.named.get(path);
@@ -137,7 +149,6 @@ export class StoreFiles implements CoreFiles {
       this.#handles.delete(handle);
       handle.close();
     }
-    if (isEmpty) await removeFolder(folder);
   }
 
   /** Sees to it that there are files for other names. */
@@ -229,7 +240,7 @@ export class StoreFiles implements CoreFiles {
     );
     const failed = opened.find((each) => each.status === 'rejected');
     if (failed === undefined) return;
-    await this.closeOther(folder);
+    this.closeOther(folder);
     throw failed.reason;
   }
 

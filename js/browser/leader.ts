@@ -10,7 +10,7 @@ import { Host } from '../host/host.js';
 import { isNewer, type Call } from '../host/protocol.js';
 import { serve, type Around } from '../host/serve.js';
 import { CoreFile, type CoreOptions } from './core.js';
-import { SPARES, StoreFiles } from './files.js';
+import { SPARES, StoreFiles, removeEmptyFolder } from './files.js';
 import type { Meeting } from './messages.js';
 import { clientChannel, folderOfPath, meetingChannel, pageLock } from './names.js';
 import { TabPort, WorkerPort } from './ports.js';
@@ -121,8 +121,11 @@ function aroundReplacement(files: StoreFiles): Around {
     },
     after: (call) => {
       if (!isLast(call)) return;
-      // A folder that cannot be removed holds no store.
-      for (const folder of kept) void files.closeOther(folder).catch(() => undefined);
+      for (const folder of kept) {
+        files.closeOther(folder);
+        // Where nothing was replaced it has stayed empty. One that stays is no store, and in nobody's way.
+        removeEmptyFolder(folder).catch(() => undefined);
+      }
       kept.clear();
       // The core may still have some in use where a replacement has failed.
       if (files.spares.length === SPARES) files.closeSpares();

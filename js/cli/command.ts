@@ -19,7 +19,6 @@ export const exitCodes = {
 export interface Argument {
   name: string;
   help: string;
-  optional?: true;
   /** Takes all that follow. */
   many?: true;
 }

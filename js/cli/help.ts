@@ -25,10 +25,7 @@ function columns(rows: [name: string, help: string][]): string {
   return rows.map(([name, help]) => `  ${name.padEnd(width - 2)}${wrapped(help, width)}`).join('\n');
 }
 
-const shownArgument = ({ name, optional, many }: Argument): string => {
-  const text = `<${name}>${many === true ? '...' : ''}`;
-  return optional === true ? `[${text}]` : text;
-};
+const shownArgument = ({ name, many }: Argument): string => `<${name}>${many === true ? '...' : ''}`;
 
 const usageOf = ({ name, arguments: given }: Command): string =>
   ['chatstore', name, ...given.map(shownArgument), '[options]'].join(' ');

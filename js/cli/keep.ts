@@ -4,7 +4,7 @@
  * Holds: what each does and prints. Must not know: how arguments are parsed.
  */
 
-import { closeSync, existsSync, openSync, realpathSync, rmSync, statSync } from 'node:fs';
+import { closeSync, existsSync, lstatSync, openSync, realpathSync, rmSync, statSync } from 'node:fs';
 import { rename, rm, writeFile } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { ChatStore, ChatStoreError } from '../index.js';
@@ -46,7 +46,7 @@ export const verify: Command = {
   name: 'verify',
   summary: 'check a whole store: structure, checksums, rules, search index; changes nothing',
   details:
-    'Ends with 1 where something is wrong, also where it is so damaged that it cannot be opened; with 3 where the file is no store at all.',
+    'Where no other process has it open, one that comes meanwhile waits until this is done. Ends with 1 where something is wrong, also where it is so damaged that it cannot be opened; with 3 where the file is no store at all.',
   arguments: [{ name: 'store', help: 'the file; it may be open in another process' }],
   options: { json },
   examples: [
@@ -61,7 +61,7 @@ export const verify: Command = {
     } catch (error) {
       const damage = damageOf(error);
       if (damage === undefined) throw error;
-      if (call.flag('json')) await terminal.json({ ok: false, damage });
+      if (call.flag('json')) await terminal.json({ ok: false, damage, problems: [] });
       else await terminal.line(`NOT sound: it cannot be read: ${damage}`);
       return exitCodes.failed;
     }
@@ -273,7 +273,7 @@ const formatOf = (file: string): string | undefined =>
 export const verifyReport: Command = {
   name: 'verify-report',
   summary: 'check that everything works on this machine, with numbers measured now',
-  details: `Makes stores in a folder for temporary files, does to them what the report says, and removes them. With --store it reads a store of yours instead and writes nothing to it. Ends with 1 where a check failed, or such a store is so damaged that it cannot be opened. Categories: ${categories.map(({ id }) => id).join(', ')}.`,
+  details: `Makes stores in a folder for temporary files, does to them what the report says, and removes them. With --store it reads a store of yours instead and writes nothing to it; a process that comes meanwhile waits, where no other has it open. Ends with 1 where a check failed, or such a store is so damaged that it cannot be opened. Categories: ${categories.map(({ id }) => id).join(', ')}.`,
   arguments: [],
   options: {
     store: { value: 'FILE', help: 'check this store, without writing to it' },
@@ -330,10 +330,11 @@ export const verifyReport: Command = {
 
 /** A report takes its time: that it cannot be written is told before. */
 function checkWritable(file: string): void {
-  const isThere = existsSync(file);
+  const isThere = lstatSync(file, { throwIfNoEntry: false }) !== undefined;
   try {
     // A pipe would take the end of this for that of the report.
-    if (isThere && !statSync(file).isFile() && !statSync(file).isDirectory()) return;
+    const found = statSync(file, { throwIfNoEntry: false });
+    if (found !== undefined && !found.isFile() && !found.isDirectory()) return;
     closeSync(openSync(file, 'a'));
     if (!isThere) rmSync(file);
   } catch (error) {

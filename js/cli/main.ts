@@ -44,7 +44,7 @@ function parse(command: Command, given: string[]): Call | 'help' {
   });
   if (values['help'] === true) return 'help';
   const { arguments: wanted } = command;
-  const missing = wanted.filter(({ optional }) => optional !== true)[positionals.length];
+  const missing = wanted[positionals.length];
   if (missing !== undefined) throw new UsageError(`<${missing.name}> is missing: ${missing.help}`);
   if (positionals.length > wanted.length && wanted.at(-1)?.many !== true) {
     throw new UsageError(`an argument too many: ${positionals[wanted.length] ?? ''}`);

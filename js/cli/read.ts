@@ -208,8 +208,8 @@ export const list: Command = {
   run: (call) => {
     if (call.flag('bots') && call.text('bot') !== undefined)
       throw new UsageError('--bots and --bot exclude each other');
+    const count = call.number('limit', 1) ?? 50;
     return withStore(call, argument(call, 0), async (store) => {
-      const count = call.number('limit', 1) ?? 50;
       const deleted = call.flag('trash');
       const { signal } = call.terminal;
       if (call.flag('bots')) {

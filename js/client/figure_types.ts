@@ -124,7 +124,10 @@ export interface FailedCall {
 
 /** A call that took long. As little is in it as in a {@link FailedCall}. */
 export interface SlowCall extends Omit<FailedCall, 'error'> {
-  /** How long it ran, without its wait. A commit that it shared with others is not in it; one of its own is. */
+  /**
+   * How long it ran, without its wait. A commit that it shared with others is not in it; one of its own is, and so is
+   * what was due at once after it, such as emptying a log that has grown long.
+   */
   runMs: number;
   /** How long it had waited for its turn before. */
   waitedMs: number;

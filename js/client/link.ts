@@ -496,7 +496,7 @@ export class Link implements ConnectionEvents {
     const error = silent
       ? new ChatStoreError(
           this.#connector.lostCode,
-          `${call.verb} got no answer: ${this.#connector.ownerName} gives no sign of life; it is stopped, or busy without a pause`,
+          `${call.verb} got no answer: ${this.#connector.ownerName} gives no sign of life; it is stopped, busy without a pause, or open for reading only`,
         )
       : new ChatStoreError('TIMEOUT', `${call.verb} did not settle in time`);
     call.reject(told(error, call));

@@ -262,7 +262,8 @@ class Maintenance {
   #tell(part: string, done: number, expected: number): void {
     this.#done = Math.max(done, part === this.#part ? this.#done : 0);
     this.#part = part;
-    const all = expected === 0 ? 0 : Math.max(expected, this.#done);
+    const isEnd = done === expected;
+    const all = isEnd ? this.#done : expected === 0 ? 0 : Math.max(expected, this.#done);
     this.#options.onProgress?.({ task: part, done: this.#done, expected: all });
   }
 }

@@ -397,7 +397,7 @@ export interface OpenOptions extends CallOptions {
    * `READ_ONLY`. Searches find what the index holds already. A page that is not as this package wrote it is
    * `CHECKSUM_MISMATCH`, also where another program may have written it; otherwise that is taken in where the whole
    * file is sound, and told by an event `resealed`. Where the file is open already, whoever opened it first has chosen.
-   * Other processes wait until this store is closed.
+   * Other processes wait until this store is closed; other tabs of a browser may read meanwhile, and not write.
    */
   readOnly?: boolean | undefined;
   /**

@@ -10,7 +10,7 @@ import type { OpenOptions, StoreChange } from '../client/types.js';
 /** Is told what has happened in the core, within `take` and `takeChanges`, and must not call the core meanwhile. */
 export interface CoreSink {
   /**
-   * After it ran for so long; undefined: it was all that the step ran. The bytes are the core's own, and theirs again
+   * After it ran for so long; undefined: it was the only call of the step. The bytes are the core's own, and theirs again
    * when this returns.
    */
   replied(call: number, runMs: number | undefined, reply: Uint8Array): void;

@@ -409,6 +409,7 @@ export class Host {
       instance.take(this.#events);
     });
     const events = this.#events.take();
+    const endedMs = events.length > 0 ? performance.now() : beganMs;
     if (writes && events.length > 0) {
       const error = this.#environment.strangerSeen?.();
       if (error !== undefined) {
@@ -416,7 +417,6 @@ export class Host {
         return;
       }
     }
-    const endedMs = events.length > 0 ? performance.now() : beganMs;
     for (const event of events) this.#deliver(event, beganMs, endedMs);
     this.#wakeAt(nextMs);
   }

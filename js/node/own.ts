@@ -37,7 +37,10 @@ export async function hostInMemory(path: string, options: CoreOptions): Promise<
 export async function own(path: string, options: CoreOptions): Promise<Host | OwnerRecord | typeof AGAIN> {
   // Others connect as soon as the address is taken; they are answered when the host is there.
   const early: Socket[] = [];
-  let accept = keeping(early);
+  let accept = (socket: Socket): void => {
+    socket.on('error', () => undefined).unref();
+    early.push(socket);
+  };
   try {
     const claimed = await claim(path, (socket) => {
       accept(socket);
@@ -45,8 +48,17 @@ export async function own(path: string, options: CoreOptions): Promise<Host | Ow
     if (claimed === AGAIN || 'pid' in claimed) return claimed;
     if (options.readOnly === true) {
       // Others may want to write: they wait until it is closed, and look for the next owner then.
-      const waiting = early.splice(0);
-      accept = keeping(waiting);
+      const waiting = new Set<Socket>();
+      accept = (socket) => {
+        waiting.add(socket);
+        // What it says is said again to the next owner. Without reading it nobody would learn that it has gone.
+        socket
+          .on('error', () => undefined)
+          .resume()
+          .unref();
+        socket.once('close', () => waiting.delete(socket));
+      };
+      for (const socket of early.splice(0)) accept(socket);
       const release = (): void => {
         claimed.release();
         for (const socket of waiting) socket.destroy();
@@ -68,14 +80,6 @@ export async function own(path: string, options: CoreOptions): Promise<Host | Ow
     for (const socket of early) socket.destroy();
   }
 }
-
-/** Takes in connections that are served later, or never. */
-const keeping =
-  (sockets: Socket[]) =>
-  (socket: Socket): void => {
-    socket.on('error', () => undefined).unref();
-    sockets.push(socket);
-  };
 
 async function hostOnFile(path: string, options: CoreOptions, claimed: Claim): Promise<Host> {
   try {

@@ -106,7 +106,7 @@ export function schedule(
       }
     } catch (error) {
       if (ended.signal.aborted || codeOf(error) === 'STORE_CLOSED') return;
-      if (!alone && codeOf(error) === 'STORE_LOCKED') {
+      if (!alone && ['STORE_LOCKED', 'LOCKED_ELSEWHERE'].includes(codeOf(error) ?? '')) {
         nextMs = Math.min(everyMs, LOOK_AGAIN_MS);
       } else {
         nextMs = everyMs;

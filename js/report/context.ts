@@ -26,6 +26,7 @@ export class ItemContext implements Context {
   readonly chance: () => number;
   readonly #subject: Store | undefined;
   readonly #own: Promise<Scratch>[] = [];
+  readonly #held: (() => void)[] = [];
   #shared: Promise<Scratch> | undefined;
   #ids = 0;
 
@@ -56,12 +57,17 @@ export class ItemContext implements Context {
     return opening;
   }
 
+  letGoAtEnd(letGo: () => void): void {
+    this.#held.push(letGo);
+  }
+
   id(): string {
     return `r${String(++this.#ids)}`;
   }
 
   /** Removes what the check had for itself. */
   async endItem(): Promise<void> {
+    for (const letGo of this.#held.splice(0)) letGo();
     await Promise.all(this.#own.splice(0).map((opening) => this.#remove(opening)));
   }
 

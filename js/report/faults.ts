@@ -101,8 +101,8 @@ const faults: Record<string, Fault> = {
   },
   'pool exhausted': {
     shows: ['POOL_EXHAUSTED'],
-    run: async ({ scratch: { store } }) => {
-      const { release } = await holdSnapshots(store, 3);
+    run: async ({ scratch: { store } }, context) => {
+      const { release } = await holdSnapshots(context, store, 3);
       const failure = await failureOf(store.snapshot((view) => view.sessions.list()));
       await release();
       return failure;

@@ -156,6 +156,8 @@ class FileScratch implements Scratch {
   async #close(): Promise<void> {
     const handles = this.#handles;
     this.#handles = [];
+    // What waits for its lock would be waited for.
+    this.#host?.letGo();
     await Promise.all(handles.map((store) => store.close()));
     await this.#host?.close();
     this.#host = undefined;
@@ -209,6 +211,11 @@ class HostProcess {
       this.#child.send({ unlock: true });
       await this.#says('unlocked');
     };
+  }
+
+  /** Ends its transaction, if it has one. */
+  letGo(): void {
+    if (this.#child.connected) this.#child.send({ unlock: true });
   }
 
   /** It closes the store when nobody is connected to it any more. */

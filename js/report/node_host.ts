@@ -19,7 +19,7 @@ const [path = '', options = '{}'] = process.argv.slice(2);
 const store = await ChatStore.open(path, JSON.parse(options) as OpenOptions);
 let unlock = (): void => undefined;
 
-/** Holds the one transaction that writes. Where it fails, this process ends, and the report learns that. */
+/** Holds the one transaction that writes. */
 async function lock(message: NewMessage): Promise<void> {
   const held = new Promise<void>((resolve) => {
     unlock = resolve;
@@ -32,11 +32,15 @@ async function lock(message: NewMessage): Promise<void> {
   process.send?.('unlocked');
 }
 
+/** The report learns that this process has ended. */
+const fail = (): never => process.exit(1);
+
 process.on('message', (told: Told) => {
-  if (told.lock !== undefined) void lock(told.lock);
+  if (told.lock !== undefined) lock(told.lock).catch(fail);
   if (told.unlock === true) unlock();
 });
 process.once('disconnect', () => {
-  void store.close();
+  unlock();
+  store.close().catch(fail);
 });
 process.send?.('ready');

@@ -84,7 +84,12 @@ function fullReads({ sql, plan }: StatementFigures): string[] {
   ))
     tables.set(alias, table);
   const made = new Set(plan.flatMap((step) => /^(?:MATERIALIZE|CO-ROUTINE) (\S+)/.exec(step)?.[1] ?? []));
-  const endsEarly = /\bLIMIT\b/.test(sql) && !plan.includes('USE TEMP B-TREE FOR ORDER BY');
+  let outermost = sql;
+  for (let inner = ''; inner !== outermost;) {
+    inner = outermost;
+    outermost = inner.replaceAll(/\([^()]*\)/g, '');
+  }
+  const endsEarly = /\bLIMIT\b/.test(outermost) && !plan.includes('USE TEMP B-TREE FOR ORDER BY');
   return plan.filter((step) => {
     const [, name = '', how = ''] = /^SCAN (\S+)(.*)$/.exec(step) ?? [];
     if (name === '' || how.startsWith(' ROW') || made.has(name) || small.has(tables.get(name) ?? name)) return false;

@@ -106,6 +106,8 @@ export interface Context {
   readonly readsOnly: boolean;
   /** A scratch store of the check's own, removed when the check has ended. */
   scratch(options?: ScratchOptions): Promise<Scratch>;
+  /** Something that the check holds and a store waits for: it is let go of when the check ends, however it does. */
+  letGoAtEnd(letGo: () => void): void;
   /** A text that was not given before. */
   id(): string;
   /** Numbers from 0 to 1 that are the same for the same seed. */

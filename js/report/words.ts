@@ -9,7 +9,7 @@ import type { CategoryReport, Figure, ItemReport, Report, Status } from './types
 
 export const marks: Record<Status, string> = { passed: '✅', failed: '❌', 'not measurable': '➖' };
 
-export const figure = ({ value, unit }: Figure): string => `${rounded(value)}${unit === '' ? '' : ` ${unit}`}`;
+const figure = ({ value, unit }: Figure): string => `${rounded(value)}${unit === '' ? '' : ` ${unit}`}`;
 
 export const duration = (ms: number): string => (ms < 1_000 ? `${rounded(ms)} ms` : `${rounded(ms / 1_000)} s`);
 

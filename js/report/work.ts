@@ -96,11 +96,12 @@ export interface HeldSnapshots {
 }
 
 /** Opens so many snapshots, or as many as can be had, and keeps them. */
-export async function holdSnapshots(store: Store, howMany: number): Promise<HeldSnapshots> {
+export async function holdSnapshots(context: Context, store: Store, howMany: number): Promise<HeldSnapshots> {
   let letGo!: () => void;
   const held = new Promise<void>((resolve) => {
     letGo = resolve;
   });
+  context.letGoAtEnd(letGo);
   const views: ReadApi[] = [];
   const refused: string[] = [];
   const runs: Promise<unknown>[] = [];

@@ -173,7 +173,7 @@ pub enum Event<C> {
         /// What came of it.
         result: Result<Answer<C>>,
         /// How long it ran, without its wait and without the commit that it shared, milliseconds;
-        /// none where it was all that its step ran, commit and all.
+        /// none where it was the only call of its step, whose time is its own, commit and all.
         run_ms: Option<f64>,
     },
     /// A transaction or snapshot has ended before its client ended it.

@@ -114,6 +114,7 @@ impl File {
 
     fn try_connect(&self) -> Result<Connections> {
         let recovers = self.durability == Durability::Strict
+            && !self.read_only
             && self
                 .vfs
                 .exists(&format!("{}-wal", self.path))
@@ -224,7 +225,8 @@ impl File {
         let error = error.with("cause", cause.message().to_owned());
         match page {
             Some(page) if error.code() == Code::ChecksumMismatch => {
-                error.with("page", i64::from(page))
+                let told = format!("page {page} of {} is not as it was written", self.path);
+                error.with("page", i64::from(page)).saying(told)
             }
             _ => error,
         }
@@ -347,6 +349,15 @@ fn inspect(storage: &impl Storage, path: &str, read_only: bool) -> Result<Option
         Ok((file.size_bytes()?, read))
     };
     let path = storage.full_path(path).map_err(failed)?;
+    let none = || {
+        let told = format!(
+            "there is no store at {path}, and one that is opened for reading only is not made"
+        );
+        Err(Error::new(Code::NotFound, told).with("path", path.clone()))
+    };
+    if read_only && !storage.exists(&path).map_err(failed)? {
+        return none();
+    }
     let (journal_bytes, _) = size_bytes(&format!("{path}-journal"), &mut []).map_err(failed)?;
     if journal_bytes > 0 {
         // The file may be half written. SQLite puts it back first and judges it then.
@@ -356,10 +367,7 @@ fn inspect(storage: &impl Storage, path: &str, read_only: bool) -> Result<Option
     let (_, read) = size_bytes(&path, &mut header).map_err(failed)?;
     let found = schema::judge_header(&header[..read], &path)?;
     if found == Found::Nothing && read_only {
-        let told = format!(
-            "there is no store at {path}, and one that is opened for reading only is not made"
-        );
-        return Err(Error::new(Code::NotFound, told).with("path", path));
+        return none();
     }
     let (wal_bytes, _) = size_bytes(&format!("{path}-wal"), &mut []).map_err(failed)?;
     if found == Found::Nothing && wal_bytes > 0 {

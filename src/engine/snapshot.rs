@@ -10,7 +10,7 @@ use super::read::{index_pending, is_behind};
 use super::reply::Reply;
 use super::request::Request;
 use super::scopes::{self, Snapshot};
-use super::upkeep::{Work, is_done};
+use super::upkeep::Work;
 use crate::error::{Code, Error, Result};
 use crate::model::MessageRef;
 
@@ -105,13 +105,13 @@ impl<C: Collect> Engine<C> {
                 ));
             };
             let is_check = work.is_check();
-            let table = work
+            let (table, found_sound) = work
                 .step(&open.connection)
                 .map_err(|error| self.judge(error))?;
             // A check says itself what does not match, and changes nothing; a copy of that is no good.
             if !is_check {
                 self.expect_matching_pages()?;
-            } else if is_done(&table) && self.file.mismatch().is_none() {
+            } else if found_sound {
                 // It has read every page, and each is as it was written.
                 self.trust();
             }

@@ -27,7 +27,7 @@ impl File {
             None => true,
             Some(modified_ms) => sealed_ms == Some(modified_ms),
         };
-        let is_trusted = is_whole || is_as_copied || self.read_only;
+        let is_trusted = is_whole || is_as_copied;
         self.set_policy(is_trusted);
         Ok(is_trusted)
     }
@@ -70,6 +70,10 @@ impl<C: Collect> Engine<C> {
         let Some(error) = self.file.mismatch() else {
             return Ok(());
         };
+        if self.file.read_only {
+            // It could not be sealed again.
+            return Err(error);
+        }
         // From here on a page that does not match is an error, whatever is found now.
         self.is_trusted = true;
         let reader = &self.connections()?.reader;

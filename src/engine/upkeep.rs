@@ -24,8 +24,6 @@ use crate::vfs::{Connection, OpenMode, RawFile, Storage};
 const JOB_DIGITS: usize = 32;
 /// The task of a replacement of which only the last piece is left.
 const READY: &str = "ready";
-/// What the result stands in.
-const REPORT: &str = "report";
 
 /// What a snapshot is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -59,16 +57,18 @@ impl Work {
         matches!(self, Self::Verify(_))
     }
 
-    /// The next piece.
-    pub(super) fn step(&mut self, connection: &Connection) -> Result<Table> {
+    /// The next piece, and whether it was the last of a check that has found nothing wrong.
+    pub(super) fn step(&mut self, connection: &Connection) -> Result<(Table, bool)> {
         match self {
             Self::Verify(verify) => Ok(match verify.step(connection, None)? {
                 Progress::Working {
                     task,
                     done,
                     expected,
-                } => working(task, done, expected),
-                Progress::Done(report) => report_of(verify_report(connection, &report)?),
+                } => (working(task, done, expected), false),
+                Progress::Done(report) => {
+                    (report_of(verify_report(connection, &report)?), report.ok)
+                }
             }),
             Self::Backup(backup) => {
                 let mut bytes = Vec::new();
@@ -77,7 +77,7 @@ impl Work {
                     Ok(())
                 })?;
                 let more = matches!(step, Progress::Working { .. });
-                Ok(Table {
+                let table = Table {
                     columns: vec!["bytes".into(), "more".into(), "expected".into()],
                     size_bytes: bytes.len(),
                     cells: vec![
@@ -85,7 +85,8 @@ impl Work {
                         Value::Integer(more.into()),
                         Value::Integer(backup.info().size_bytes as i64),
                     ],
-                })
+                };
+                Ok((table, false))
             }
         }
     }
@@ -109,6 +110,10 @@ impl<C: Collect> Engine<C> {
     fn begin_replacement(&mut self, client: ClientId, job: &str) -> Result<Answer<C>> {
         if job.len() != JOB_DIGITS || !job.bytes().all(|digit| digit.is_ascii_hexdigit()) {
             return Err(Error::argument("job", "32 hexadecimal digits", job));
+        }
+        if self.file.read_only {
+            let told = format!("{} is open for reading only", self.file.path);
+            return Err(Error::new(Code::ReadOnly, told));
         }
         if self.incoming.is_some() {
             return Err(Error::new(
@@ -214,7 +219,7 @@ impl<C: Collect> Engine<C> {
                         self.events.push(Event::Notice {
                             kind: "resealed",
                             message: format!(
-                                "another program had changed the new content; it is sound, and {} of its pages were sealed again",
+                                "another program had changed the new content; it is sound, and at least {} of its pages were sealed again",
                                 replaced.foreign_pages
                             ),
                         });
@@ -327,8 +332,10 @@ impl<C: Collect> Engine<C> {
         {
             replace.abandon(&connections.writer);
         }
-        // What stays behind goes when the next replacement begins.
-        let _ = self.delete_incoming();
+        if !self.file.read_only {
+            // What stays behind goes when the next replacement begins.
+            let _ = self.delete_incoming();
+        }
     }
 
     fn delete_incoming(&self) -> Result<String> {
@@ -405,14 +412,9 @@ fn working(task: &str, done: u64, expected: u64) -> Table {
     }
 }
 
-/// Whether nothing comes after it.
-pub(super) fn is_done(table: &Table) -> bool {
-    table.columns.first().is_some_and(|name| name == REPORT)
-}
-
 fn report_of(json: String) -> Table {
     Table {
-        columns: vec![REPORT.into()],
+        columns: vec!["report".into()],
         size_bytes: json.len(),
         cells: vec![Value::Text(json)],
     }

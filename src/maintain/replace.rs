@@ -349,8 +349,9 @@ impl Replace {
             return Err(Error::new(
                 Code::Corrupt,
                 format!(
-                    "{} is damaged and cannot take the store's place: {} {}. The store was not changed",
-                    self.source_path, problem.table, problem.detail
+                    "{} is damaged and cannot take the store's place: {}. The store was not changed",
+                    self.source_path,
+                    format!("{} {}", problem.table, problem.detail).trim_start()
                 ),
             )
             .with("path", self.source_path.clone())

@@ -143,11 +143,13 @@ impl Instance {
             read_only: false,
             main_database: options.kind() == Some(FileKind::MainDb),
         };
-        let opened = if self.options.read_only && self.storage.exists(path)? {
-            let told = format!("{path} is open for reading only");
-            Err(VfsError::new(VfsErrorCode::ReadOnly, told.into()))
-        } else {
+        let opened = if !self.options.read_only {
             self.storage.open(path, writable)
+        } else if writable.main_database || self.storage.exists(path)? {
+            Err(read_only(path))
+        } else {
+            // A log that SQLite wants to have beside the database.
+            return Ok((Box::new(MemoryFile::default()), false));
         };
         let denied = match opened {
             Ok(raw) => return Ok((raw, false)),
@@ -433,6 +435,9 @@ impl VfsStore for Store {
 
     fn delete_file(instance: &Rc<Instance>, name: &str, sync_directory: bool) -> VfsResult<()> {
         instance.guarded(VfsErrorCode::IoDelete, || {
+            if instance.options.read_only {
+                return Err(read_only(name));
+            }
             instance.storage.delete(name, sync_directory)?;
             instance.forget(name);
             Ok(())
@@ -453,6 +458,13 @@ fn ensure_in_range(offset_bytes: u64, length_bytes: usize, code: VfsErrorCode) -
             "file position beyond the signed 64-bit range".into(),
         )),
     }
+}
+
+fn read_only(path: &str) -> VfsError {
+    VfsError::new(
+        VfsErrorCode::ReadOnly,
+        format!("{path} is open for reading only").into(),
+    )
 }
 
 fn foreign_thread() -> VfsError {

@@ -25,8 +25,8 @@ extern "C" {
     /// Who is told what happened; see `CoreSink` in `js/host/core.ts`.
     pub type Sink;
 
-    /// A call was answered, after it ran for so long. The bytes are the core's: they have to be copied
-    /// before this returns.
+    /// A call was answered, after it ran for so long; undefined: as long as the step. The bytes are the
+    /// core's: they have to be copied before this returns.
     #[wasm_bindgen(method, structural)]
     fn replied(this: &Sink, call: f64, run_ms: Option<f64>, reply: &[u8]);
 

@@ -159,6 +159,7 @@ test('a changed byte is found when its page is read, and the file opens all the 
   const store = await ChatStore.open(path);
   const error = await rejection(ids(store));
   assert.deepEqual([error.code, error.details.page], ['CHECKSUM_MISMATCH', page]);
+  assert.equal(error.message, `page ${page} of ${path} is not as it was written`);
   assert.equal((await store.messages.get({ sessionId: 's', id: 'm0' })).id, 'm0', 'other pages can be read');
   await store.sessions.create({ id: 'after' });
   const report = await store.verify();
@@ -208,6 +209,9 @@ test('what is opened for reading only stays as it is, whatever lies in it', asyn
     assert.equal((await store.verify()).ok, true);
     assert.equal((await rejection(store.sessions.create({ id: 'new' }))).code, 'READ_ONLY');
     assert.equal((await rejection(store.maintain())).code, 'READ_ONLY');
+    assert.equal((await rejection(store.replaceWith(readFileSync(copy)))).code, 'READ_ONLY');
+    const lock = file === path ? 'a.chat.lock' : 'copy.chat.lock';
+    assert.deepEqual(readdirSync(folder).toSorted(), ['a.chat', 'copy.chat', lock].toSorted());
     await store.close();
     assert.deepEqual([readFileSync(file), statSync(file).mtimeMs], before);
   }
@@ -215,6 +219,9 @@ test('what is opened for reading only stays as it is, whatever lies in it', asyn
   const error = await rejection(ChatStore.open(join(folder, 'none.chat'), { readOnly: true }));
   assert.equal(error.code, 'NOT_FOUND');
   assert.equal(existsSync(join(folder, 'none.chat')), false);
+  writeFileSync(join(folder, 'none.chat-journal'), 'of a file that is gone');
+  const gone = await rejection(ChatStore.open(join(folder, 'none.chat'), { readOnly: true }));
+  assert.deepEqual([gone.code, existsSync(join(folder, 'none.chat'))], ['NOT_FOUND', false]);
 });
 
 test('a process that comes while the file is open for reading only waits, and writes when it is closed', async () => {
@@ -258,7 +265,8 @@ test('what a killed process has left is read for reading only, and stays as it i
     process.kill(process.pid, 'SIGKILL');
   `;
   await runModule(source, path);
-  const files = [path, `${path}-wal`];
+  writeFileSync(`${path}-incoming`, 'what it was about to put in its place');
+  const files = [path, `${path}-wal`, `${path}-incoming`];
   const before = files.map((file) => readFileSync(file));
   const store = await ChatStore.open(path, { readOnly: true });
   assert.equal((await store.messages.list({ sessionId: 's' })).items[0].content, 'in the log');

@@ -304,6 +304,7 @@ export const resources: Category = {
     {
       id: 'resources.disk',
       title: 'An idle store does under 5 disk operations a second',
+      timed: true,
       run: async (context) => {
         const { disk } = await idle(context);
         const rule = under(5);

@@ -251,7 +251,7 @@ export const persistence: Category = {
     },
     {
       id: 'persistence.large-read',
-      title: '10,000 records over a restart: read as quickly as before',
+      title: '10,000 records over a restart: read in at most twice the time that it took before',
       timed: true,
       run: async (context) => {
         const scratch = await context.scratch();

@@ -24,7 +24,7 @@ export const pool: Category = {
       title: 'The size of the pool is what open was given',
       run: async (context) => {
         const { store } = await context.scratch({ pool: { min: 1, max: 4, acquireTimeoutMs: 200 } });
-        const { views, refused, release } = await holdSnapshots(store, 5);
+        const { views, refused, release } = await holdSnapshots(context, store, 5);
         const { inUse } = await poolOf(store);
         await release();
         return found({
@@ -40,7 +40,7 @@ export const pool: Category = {
       run: async (context) => {
         // The default time-out is too long to wait for.
         const { store } = await context.scratch({ pool: { idleTimeoutMs: 50, acquireTimeoutMs: 200 } });
-        const { views, refused, release } = await holdSnapshots(store, 21);
+        const { views, refused, release } = await holdSnapshots(context, store, 21);
         await release();
         const { idle } = await until(
           () => poolOf(store),
@@ -61,7 +61,7 @@ export const pool: Category = {
       title: 'Without options a connection may be unused for 300 s, and a call is sent again up to 3 times',
       run: async (context) => {
         const { store } = await context.scratch();
-        const { release } = await holdSnapshots(store, 10);
+        const { release } = await holdSnapshots(context, store, 10);
         await release();
         await pause(100);
         const { pool: figures, link } = await store.stats();
@@ -89,7 +89,7 @@ export const pool: Category = {
       title: 'Unused connections are kept up to the minimum, and closed above it after the idle time-out',
       run: async (context) => {
         const { store } = await context.scratch({ pool: { min: 3, max: 20, idleTimeoutMs: 50 } });
-        const { release } = await holdSnapshots(store, 8);
+        const { release } = await holdSnapshots(context, store, 8);
         const before = await poolOf(store);
         await release();
         const after = await until(
@@ -159,7 +159,7 @@ export const pool: Category = {
       run: async (context) => {
         const { store } = await context.scratch({ pool: { min: 1, max: 2 } });
         const { sessionId } = await chat(context, store, 3);
-        const { release } = await holdSnapshots(store, 2);
+        const { release } = await holdSnapshots(context, store, 2);
         let gotIt = false;
         const third = store.snapshot(async (view) => {
           gotIt = true;
@@ -177,7 +177,7 @@ export const pool: Category = {
       run: async (context) => {
         const { store } = await context.scratch({ pool: { min: 1, max: 1, acquireTimeoutMs: 30 } });
         const { sessionId } = await chat(context, store, 2);
-        const { release } = await holdSnapshots(store, 1);
+        const { release } = await holdSnapshots(context, store, 1);
         const second = await failureOf(acquire(context, store));
         const write = await failureOf(store.messages.add(said(sessionId, 'meanwhile')));
         await release();
@@ -191,7 +191,7 @@ export const pool: Category = {
     },
     {
       id: 'pool.stale',
-      title: 'A connection that was closed for its age is replaced; none is given out that does not answer',
+      title: 'A connection that was closed for its age is replaced by a new one, which works',
       run: async (context) => {
         const { store } = await context.scratch({ pool: { min: 0, max: 4, idleTimeoutMs: 20 } });
         const { sessionId } = await chat(context, store, 2);
@@ -223,7 +223,7 @@ export const pool: Category = {
         }
         const { store } = scratch;
         const { sessionId } = await chat(context, store, 5);
-        const { views, release } = await holdSnapshots(store, 2);
+        const { views, release } = await holdSnapshots(context, store, 2);
         const before = await Promise.all(views.map((view) => texts(view, sessionId)));
         await scratch.kill();
         const held = await Promise.all(views.map((view) => failureOf(texts(view, sessionId))));

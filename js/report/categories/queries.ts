@@ -371,10 +371,7 @@ export const queries: Category = {
           store.query(`SELECT * FROM messages WHERE NOT (id = 'm7' AND ${ofSession}) ORDER BY key`, {
             params: [sessionId],
           });
-        const rest = () =>
-          store.query('SELECT * FROM sessions WHERE id <> ? UNION ALL SELECT * FROM sessions WHERE false', {
-            params: [sessionId],
-          });
+        const rest = () => store.query('SELECT * FROM sessions WHERE id <> ?', { params: [sessionId] });
         const before = [await others(), await rest(), await store.query('SELECT * FROM bots')];
         await store.messages.update({ sessionId, id: 'm7' }, { content: 'changed', status: 'error' });
         const after = [await others(), await rest(), await store.query('SELECT * FROM bots')];

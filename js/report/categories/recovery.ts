@@ -34,13 +34,14 @@ const MOST_ROUNDS = 15;
 const SILENCE = /^(TIMEOUT|OWNER_UNRESPONSIVE|LEADER_UNRESPONSIVE), unknown$/;
 
 /** Has somebody else hold the one transaction that writes, in another process where there is one. */
-async function lock(scratch: Scratch, message: NewMessage): Promise<() => Promise<void>> {
+async function lock(context: Context, scratch: Scratch, message: NewMessage): Promise<() => Promise<void>> {
   if (scratch.lock !== undefined) return scratch.lock(message);
   const elsewhere = await scratch.another();
   let unlock!: () => void;
   const held = new Promise<void>((resolve) => {
     unlock = resolve;
   });
+  context.letGoAtEnd(unlock);
   let transaction: Promise<unknown> = Promise.resolve();
   await new Promise<void>((resolve, reject) => {
     transaction = elsewhere.transaction(async (tx) => {
@@ -298,7 +299,7 @@ export const recovery: Category = {
         const scratch = await context.scratch({ killable: true });
         const { store } = scratch;
         const { sessionId } = await chat(context, store);
-        const unlock = await lock(scratch, said(sessionId, 'first'));
+        const unlock = await lock(context, scratch, said(sessionId, 'first'));
         let isDone = false;
         const writing = store.messages.add(said(sessionId, 'second')).finally(() => {
           isDone = true;
@@ -329,7 +330,7 @@ export const recovery: Category = {
         const scratch = await context.scratch({ killable: true });
         const { store } = scratch;
         const { sessionId } = await chat(context, store);
-        const unlock = await lock(scratch, said(sessionId, 'first'));
+        const unlock = await lock(context, scratch, said(sessionId, 'first'));
         const answers: string[] = [];
         const told = (): string[] => answers.filter((answer) => !SILENCE.test(answer));
         // A host that is starved may answer too late; then the caller's own clock has told, and it tries once more.
@@ -362,7 +363,7 @@ export const recovery: Category = {
         const { store } = scratch;
         const handles = [store, await scratch.another(), await scratch.another()];
         const { sessionId } = await chat(context, store);
-        const unlock = await lock(scratch, said(sessionId, 'first'));
+        const unlock = await lock(context, scratch, said(sessionId, 'first'));
         const writing = together(30, (i) =>
           (handles[i % 3] ?? store).transaction((tx) => tx.messages.add(said(sessionId, String(i)))),
         );

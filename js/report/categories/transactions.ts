@@ -98,7 +98,7 @@ export const transactions: Category = {
     },
     {
       id: 'transactions.returned',
-      title: 'Rollback: the writer is given back, the next call has its turn at once',
+      title: 'Rollback: the writer is given back, and the next call has its turn',
       run: async (context) => {
         const store = await context.store();
         const { sessionId } = await chat(context, store);

@@ -135,9 +135,7 @@ impl Verify {
                 .iter()
                 .any(|problem| (problem.kind, problem.key) == (ProblemKind::Checksum, key));
             if !known {
-                let detail = format!(
-                    "page {page} did not match its checksum when it was read: it is damaged, or another program wrote it"
-                );
+                let detail = format!("page {page} did not match its checksum when it was read");
                 report.add(ProblemKind::Checksum, "", key, detail);
             }
         }

@@ -83,7 +83,7 @@ pub(super) fn request(verb: &str, args: JsValue) -> Result<Request<'static>> {
                 job,
                 suffix,
                 offset_bytes: whole("offset", offset)?.max(0).unsigned_abs(),
-                modified_ms: modified_ms.map(|ms| ms as i64),
+                modified_ms: modified_ms.map(|ms| whole("modifiedMs", ms)).transpose()?,
             }
         }
         "snapshot.end" => Request::SnapshotEnd,

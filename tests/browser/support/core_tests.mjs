@@ -308,6 +308,23 @@ export function coreTests({ browser, server, start }) {
     assert.deepEqual(found, { code: 'NOT_A_STORE', same: true, left: ['refuses'] });
   });
 
+  inTab('a store that is opened for reading only is read, and refuses what would change it', async (tab) => {
+    const found = await tab.run(async ({ ChatStore, fill, contentsOf }) => {
+      const store = await ChatStore.open('to read');
+      await fill(store, 20);
+      const before = JSON.stringify(await contentsOf(store));
+      await store.close();
+      const reading = await ChatStore.open('to read', { readOnly: true });
+      const { code } = await reading.sessions.create({ id: 'new' }).catch((error) => error);
+      const { ok } = await reading.verify();
+      const same = JSON.stringify(await contentsOf(reading)) === before;
+      await reading.close();
+      const none = await ChatStore.open('not there', { readOnly: true }).catch((error) => error);
+      return { code, ok, same, none: none.code };
+    });
+    assert.deepEqual(found, { code: 'READ_ONLY', ok: true, same: true, none: 'NOT_FOUND' });
+  });
+
   inTab('what can be read of a damaged store becomes a new one, and the damaged one is kept as it is', async (tab) => {
     const found = await tab.run(async ({ ChatStore, fill, contentsOf }) => {
       const store = await ChatStore.open('damaged');

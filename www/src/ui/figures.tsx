@@ -82,8 +82,8 @@ function Calls({ title, none, calls }: { title: string; none: string; calls: (Sl
     <section aria-labelledby={id}>
       <h2 id={id}>{title}</h2>
       {calls.length === 0 && <p class="faint">{none}</p>}
-      {calls.map((call) => (
-        <details key={`${call.verb} ${String(call.at)}`}>
+      {calls.map((call, i) => (
+        <details key={`${call.verb} ${String(call.at)} ${String(i)}`}>
           <summary>
             {call.verb}
             {'runMs' in call && ` ran ${milliseconds(call.runMs)}, after it had waited ${milliseconds(call.waitedMs)}`}
