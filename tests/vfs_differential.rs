@@ -15,11 +15,13 @@ const WITH: VfsOptions = VfsOptions {
     wal_buffer: true,
     wal_preallocation: true,
     checksums: true,
+    read_only: false,
 };
 const WITHOUT: VfsOptions = VfsOptions {
     wal_buffer: false,
     wal_preallocation: false,
     checksums: true,
+    read_only: false,
 };
 
 /// Rows in order; what two files have to have in common.

@@ -116,7 +116,8 @@ function aroundReplacement(files: StoreFiles): Around {
   return {
     before: (call) => {
       if (call.verb === 'replace.begin') return files.openSpares();
-      if (call.verb === 'replace.step' || isLast(call)) return openKept(call);
+      // Until then the new content is looked at: where it is not fit, no store is begun for the old.
+      if (call.verb === 'replace.finish') return openKept(call);
       return undefined;
     },
     after: (call) => {

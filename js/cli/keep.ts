@@ -330,8 +330,8 @@ export const verifyReport: Command = {
 
 /** A report takes its time: that it cannot be written is told before. */
 function checkWritable(file: string): void {
-  const isThere = lstatSync(file, { throwIfNoEntry: false }) !== undefined;
   try {
+    const isThere = lstatSync(file, { throwIfNoEntry: false }) !== undefined;
     // A pipe would take the end of this for that of the report.
     const found = statSync(file, { throwIfNoEntry: false });
     if (found !== undefined && !found.isFile() && !found.isDirectory()) return;

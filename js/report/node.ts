@@ -215,7 +215,8 @@ class HostProcess {
 
   /** Ends its transaction, if it has one. */
   letGo(): void {
-    if (this.#child.connected) this.#child.send({ unlock: true });
+    // Where it was killed there is nothing to end.
+    if (this.#child.connected) this.#child.send({ unlock: true }, () => undefined);
   }
 
   /** It closes the store when nobody is connected to it any more. */

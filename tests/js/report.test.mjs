@@ -662,7 +662,7 @@ test('an empty store that is in use has nothing wrong with it', async (t) => {
 
 test('a report that is aborted in the midst of a check ends, and leaves no file and no process', async () => {
   const { TMPDIR } = process.env;
-  for (const only of ['recovery.locked.timeout', 'pool.exhausted', 'persistence.crash.acknowledged']) {
+  for (const only of ['recovery.locked.timeout', 'pool.exhaustion', 'persistence.crash.acknowledged']) {
     const folder = temporaryFolder();
     process.env.TMPDIR = folder;
     try {
@@ -677,6 +677,9 @@ test('a report that is aborted in the midst of a check ends, and leaves no file 
       // It may have been quicker.
       await report.catch((error) => assert.equal(error.name, 'AbortError'));
       assert.deepEqual(readdirSync(folder), []);
+      // A process that has ended is noted as gone a moment later.
+      for (let tries = 0; tries < 100 && process.getActiveResourcesInfo().includes('ProcessWrap'); tries++)
+        await new Promise((resolve) => setTimeout(resolve, 10));
       assert.ok(!process.getActiveResourcesInfo().includes('ProcessWrap'));
     } finally {
       if (TMPDIR === undefined) delete process.env.TMPDIR;

@@ -1,6 +1,7 @@
 /** A leader that lives and does not answer, is frozen, or lies in the browser's cache of pages: nobody hangs. */
 // @ts-nocheck -- callers in JavaScript have no types; the types are tested by the consumer programs
 import assert from 'node:assert/strict';
+import { readFileSync, readdirSync } from 'node:fs';
 import { test } from 'node:test';
 import { rejection } from '../../js/support.mjs';
 import { startChromium } from '../support/chromium.mjs';
@@ -90,6 +91,12 @@ test(
   },
 );
 
+/** A signal takes some time to reach every thread of a process that is busy. */
+function isStopped(pid) {
+  const threads = readdirSync(`/proc/${pid}/task`);
+  return threads.every((thread) => /\) T /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')));
+}
+
 test(
   'a leader whose process is stopped makes nobody wait for ever, and all goes on when it does',
   { timeout },
@@ -112,6 +119,7 @@ test(
     }, calls);
     process.kill(stopped, 'SIGSTOP');
     try {
+      await until('the process is stopped', () => isStopped(stopped));
       const errors = await Promise.all([
         rejection(client.run(add, { content: 'during', timeoutMs: 1_500 })),
         rejection(other.run(({ state }) => state.store.sessions.list({ timeoutMs: 1_500 }))),
