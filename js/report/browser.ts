@@ -121,7 +121,6 @@ function placeOf(wanted: Uint8Array, bytes: Uint8Array): number {
 
 class OriginScratch implements Scratch {
   readonly kill?: () => Promise<void>;
-  readonly rehost?: (options?: StoreOptions) => Promise<Store>;
   readonly damage?: (text: string) => Promise<Store>;
   readonly #stores: Opens;
   readonly #name: string;
@@ -141,8 +140,6 @@ class OriginScratch implements Scratch {
     this.kill = async () => {
       this.#workers.end(this.#name);
     };
-    // The page starts another worker by itself.
-    this.rehost = (again) => (again === undefined ? Promise.resolve(this.store) : this.restart(again));
     if (typeof globalThis.FileSystemFileHandle?.prototype.createWritable !== 'function') return;
     this.damage = (text) => this.#damage(text);
   }

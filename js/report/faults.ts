@@ -119,7 +119,7 @@ const killed: Fault = {
   shows: [LOST],
   run: async (victim, context) => {
     const { scratch, sessionId } = victim;
-    const store = (await scratch.rehost?.(options)) ?? scratch.store;
+    const store = await scratch.restart(options);
     const before = await lostOf(store);
     const writing = writeOn(3, () => store.messages.add(said(sessionId, context.id())));
     // It is in the middle of its work for certain.

@@ -70,7 +70,6 @@ export function environmentOf(stores: Opens): Environment {
 
 class FileScratch implements Scratch {
   readonly kill?: () => Promise<void>;
-  readonly rehost?: (options?: StoreOptions) => Promise<Store>;
   readonly lock?: (message: NewMessage) => Promise<() => Promise<void>>;
   readonly memoryBytes?: number;
   readonly #stores: Opens;
@@ -90,7 +89,6 @@ class FileScratch implements Scratch {
       await this.#host.kill();
       this.#host = undefined;
     };
-    this.rehost = (again) => this.restart(again);
     this.lock = async (message) => {
       if (this.#host === undefined) throw new Error('no other process hosts the store, so none can lock it');
       return this.#host.lock(message);

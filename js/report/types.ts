@@ -26,11 +26,14 @@ export interface ScratchOptions extends StoreOptions {
 
 /** A store made for a check, with the means to treat it badly. */
 export interface Scratch {
-  /** The handle that is open just now: a new one after `restart` and `rehost`. */
+  /** The handle that is open just now: a new one after `restart`. */
   readonly store: Store;
   /** One more handle on the same store. */
   another(options?: StoreOptions): Promise<Store>;
-  /** Closes every handle, so that nobody has the file, and opens it anew. Another process or worker hosts it then. */
+  /**
+   * Closes every handle, so that nobody has the file, and opens it anew. Another worker of a page hosts it then, and of
+   * a store that can be killed in Node another process, which `kill` can end again.
+   */
   restart(options?: StoreOptions): Promise<Store>;
   /**
    * Ends whatever hosts the store, in the middle of what it does and without a word to it. The handles
@@ -38,8 +41,6 @@ export interface Scratch {
    * do that to this store.
    */
   kill?: () => Promise<void>;
-  /** Puts the store into the hands of something that `kill` can end; needed again after each `kill`. */
-  rehost?: (options?: StoreOptions) => Promise<Store>;
   /** Names the process or worker that hosts it now; undefined where nobody can tell, or it is this process. */
   readonly host: string | undefined;
   /** The memory that its host gets at most; absent where no limit can be set. */

@@ -97,19 +97,21 @@ test('what it does not understand ends with 2 and a word about the help', async 
   }
 });
 
+/** The commands that read a store, with what they are given after it. */
+const reading = (copy) => [
+  ['stats'],
+  ['verify'],
+  ['list'],
+  ['show', 's'],
+  ['search', 'x'],
+  ['query', 'SELECT 1'],
+  ['backup', copy],
+];
+
 test('what the store refuses ends with 3 and its code, and no command makes a store by reading', async () => {
   const path = await store();
   const nothing = join(temporaryFolder(), 'nothing.sqlite');
-  for (const [name, ...more] of [
-    ['stats'],
-    ['verify'],
-    ['list'],
-    ['show', 's'],
-    ['search', 'x'],
-    ['query', 'SELECT 1'],
-    ['backup', `${nothing}.copy`],
-    ['verify-report', '--store'],
-  ]) {
+  for (const [name, ...more] of [...reading(`${nothing}.copy`), ['verify-report', '--store']]) {
     const { code, errors } = run(name === 'verify-report' ? [name, '--store', nothing] : [name, nothing, ...more]);
     assert.equal(code, 3, errors);
     assert.match(errors, /there is no file/);
@@ -268,17 +270,7 @@ test('an empty file is no store, and stays as it is', () => {
   const folder = temporaryFolder();
   const path = join(folder, 'empty.sqlite');
   writeFileSync(path, '');
-  for (const [name, ...more] of [
-    ['stats'],
-    ['verify'],
-    ['list'],
-    ['show', 's'],
-    ['search', 'x'],
-    ['query', 'SELECT 1'],
-    ['backup', join(folder, 'copy.sqlite')],
-    ['maintain'],
-    ['verify-report'],
-  ]) {
+  for (const [name, ...more] of [...reading(join(folder, 'copy.sqlite')), ['maintain'], ['verify-report']]) {
     const { code, out, errors } = run(name === 'verify-report' ? [name, '--store', path] : [name, path, ...more]);
     assert.deepEqual([code, out, errors], [3, '', `chatstore: ${path} is empty: there is no store in it\n`], name);
     assert.deepEqual([readdirSync(folder), statSync(path).size], [['empty.sqlite'], 0], name);

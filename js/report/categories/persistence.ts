@@ -113,7 +113,7 @@ export const persistence: Category = {
         const unanswered: string[] = [];
         const rounds = { lost: 0, answered: 0 };
         for (let round = 0; round < KILLS; round++) {
-          const store = (await scratch.rehost?.({ retries: 0 })) ?? scratch.store;
+          const store = await scratch.restart({ retries: 0 });
           const nameOf = (name: string): string => `${String(round)} ${name}`;
           const writing = writeOn(4, (name) =>
             store.messages.addMany(

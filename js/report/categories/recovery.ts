@@ -135,9 +135,10 @@ export const recovery: Category = {
         const writing = writeOn(5, (name) => store.messages.add(said(sessionId, name)));
         await writing.until(({ done }) => done.length >= 10);
         await scratch.kill();
-        const { reconnects, resent } = await lostOf(store);
         const afterwards = writing.written.done.length;
         await writing.until(({ done }) => done.length >= afterwards + 10);
+        // By now it is the writes alone that were sent again.
+        const { reconnects, resent } = await lostOf(store);
         const { done, errors } = await writing.stop();
         const all = await texts(store, sessionId);
         return found(
@@ -507,7 +508,6 @@ export const recovery: Category = {
       title: 'Of many injected faults at least 99.5 % are recovered from, and nothing acknowledged is lost',
       run: async (context) => {
         const rule = atLeast(99.5, '%');
-        if (context.faults === 0) return notMeasurable(rule.text, 'no faults were asked for');
         const { injected, failedToHappen, recovered, lost, kinds, failures } = await injectFaults(context);
         const rate = (recovered / injected) * 100;
         return found(

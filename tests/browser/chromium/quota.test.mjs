@@ -131,3 +131,49 @@ test(
     await tab.close();
   },
 );
+
+test(
+  'where there is no room for the new content and the old the store stays as it was, and nothing is left beside it',
+  { timeout: 120_000 },
+  async () => {
+    const tab = await browser.tab(server.page());
+    await tab.run(async ({ ChatStore, state }) => {
+      const small = await ChatStore.open(':memory:');
+      const pieces = [];
+      await small.backup(new WritableStream({ write: (piece) => void pieces.push(piece.slice()) }));
+      await small.close();
+      state.content = new Blob(pieces);
+      state.store = await ChatStore.open('large');
+      await state.store.sessions.create({ id: 's' });
+      const message = { sessionId: 's', role: 'user', content: 'a chat of many words '.repeat(5_000) };
+      for (let i = 0; i < 8; i++) await state.store.messages.addMany(Array.from({ length: 50 }, () => message));
+      await state.store.maintain({ checkpoint: true });
+    });
+    await tab.quota((await tab.run(async () => (await navigator.storage.estimate()).usage)) + 4 * mib);
+    const found = await tab.run(async ({ state }) => {
+      const tasks = new Set();
+      const onProgress = ({ task }) => tasks.add(task);
+      const { code, outcome } = await state.store.replaceWith(state.content, { onProgress }).catch((error) => error);
+      const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle('chatstore');
+      const folders = () => Array.fromAsync(folder.keys());
+      // What has held nothing is removed after the answer.
+      for (let tries = 0; tries < 100 && (await folders()).length > 1; tries++)
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      const { items } = await state.store.messages.list({ sessionId: 's', limit: 1 });
+      return { code, outcome, wasReady: tasks.has('ready'), folders: await folders(), messages: items.length };
+    });
+    assert.deepEqual(found, {
+      code: 'DISK_FULL',
+      outcome: 'not-applied',
+      wasReady: true,
+      folders: ['large'],
+      messages: 1,
+    });
+    await tab.quota(undefined);
+    await tab.run(async ({ ChatStore, state }) => {
+      await state.store.close();
+      await ChatStore.destroy('large');
+    });
+    await tab.close();
+  },
+);

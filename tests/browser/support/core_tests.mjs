@@ -88,6 +88,30 @@ export function coreTests({ browser, server, start }) {
     for (const tab of tabs) await tab.close();
   });
 
+  test(
+    'while a tab has a store open for reading only, another one reads, and writes when it is closed',
+    { timeout },
+    async () => {
+      const [reader, other] = [await browser.tab(server.page()), await browser.tab(server.page())];
+      await reader.run(async ({ ChatStore, state }) => {
+        const store = await ChatStore.open('read by two');
+        await store.sessions.create({ id: 's' });
+        await store.close();
+        state.store = await ChatStore.open('read by two', { readOnly: true });
+      });
+      const found = await other.run(async ({ ChatStore, state }) => {
+        state.store = await ChatStore.open('read by two');
+        const { id } = await state.store.sessions.get('s');
+        const { code } = await state.store.sessions.create({ id: 'new' }).catch((error) => error);
+        return { id, code };
+      });
+      assert.deepEqual(found, { id: 's', code: 'READ_ONLY' });
+      await reader.run(({ state }) => state.store.close());
+      assert.equal(await other.run(async ({ state }) => (await state.store.sessions.create({ id: 'new' })).id), 'new');
+      for (const tab of [reader, other]) await tab.close();
+    },
+  );
+
   for (const kind of ['Uint8Array', 'Blob', 'ReadableStream']) {
     inTab(`a store made in Node opens in the browser, taken from a ${kind}`, async (tab) => {
       const path = join(temporaryFolder(), 'a.sqlite');
